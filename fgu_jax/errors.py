@@ -1,0 +1,9 @@
+"""The error that a user can mend."""
+
+
+class InputError(ValueError):
+    """A value from outside that cannot be used: one line, both values, the mend.
+
+    The command line prints its message alone and leaves with exit code 2; from
+    Python it is an ordinary ``ValueError``.
+    """
