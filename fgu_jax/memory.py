@@ -1,0 +1,179 @@
+"""The memory tables V and W, and the centres c: pure rules of change.
+
+Samples of a batch change a table *in batch order*, so two samples of one row change
+it twice. ``table.at[rows].set`` does not promise that for repeated rows; here the
+r-th samples of all rows go together in round r, and there are as many rounds as the
+commonest row has samples (one, nearly always).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from fgu_jax.errors import InputError
+
+__all__ = ["cluster_centres", "unit", "update_cluster_memory", "update_patch_memory"]
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """Rows of ``x`` [..., D] divided by their Euclidean length; a zero row stays zero.
+
+    >>> unit(jnp.array([3.0, 4.0])).tolist()
+    [0.6000000238418579, 0.800000011920929]
+    """
+    length = jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True))
+    return x / jnp.maximum(length, jnp.finfo(x.dtype).tiny)
+
+
+def update_cluster_memory(
+    table: jax.Array, features: jax.Array, labels: jax.Array
+) -> jax.Array:
+    """Cluster memory after a batch: ``V[y] <- unit((V[y] + v) / 2)``, in batch order.
+
+    Args:
+      table: float [C, D], cluster memory V.
+      features: float [B, D], unit rows v of the forward pass whose gradient was taken.
+      labels: int [B], cluster of each; a label outside 0..C-1 changes nothing.
+
+    Returns:
+      float [C, D], of the table's dtype.
+
+    Raises:
+      InputError: shapes that do not fit.
+
+    >>> V = jnp.array([[1.0, 0.0]])
+    >>> v = jnp.array([[0.0, 1.0]])
+    >>> new = update_cluster_memory(V, v, jnp.array([0]))[0]
+    >>> [round(float(x), 3) for x in new]
+    [0.707, 0.707]
+
+    Source: FGU section 2.2.1, the rule (V + v) / 2; made unit again as in BUC.
+    """
+    fits = table.ndim == 2 and features.shape == (len(labels), table.shape[-1])
+    if not fits:
+        raise InputError(
+            f"features {features.shape} and labels {labels.shape} do not fit the "
+            f"table {table.shape}: give [B, D], [B] and [C, D]"
+        )
+    new = _in_batch_order(
+        table[None], features[None], labels, lambda old, v: (old + v) / 2
+    )
+    return new[0]
+
+
+def update_patch_memory(
+    table: jax.Array, patches: jax.Array, indices: jax.Array, *, rate: float = 0.1
+) -> jax.Array:
+    """Patch memory after a batch: ``W[u, i] <- unit((1 - m) W[u, i] + m x)``.
+
+    Args:
+      table: float [U, N, d], patch memory W.
+      patches: float [U, B, d], unit rows x.
+      indices: int [B], image of each; a repeated image changes its row in batch order.
+      rate: m, in 0..1.
+
+    Returns:
+      float [U, N, d], of the table's dtype.
+
+    Raises:
+      InputError: shapes that do not fit, a rate outside 0..1.
+
+    >>> W = jnp.array([[[1.0, 0.0]]])
+    >>> x = jnp.array([[[0.0, 1.0]]])
+    >>> update_patch_memory(W, x, jnp.array([0]), rate=1.0)[0, 0].tolist()
+    [0.0, 1.0]
+
+    Source: Yang et al., PAUL, CVPR 2019, section 3.2 (m = 0.1 after its code).
+    """
+    fits = table.ndim == 3 and patches.shape == (
+        table.shape[0],
+        len(indices),
+        table.shape[2],
+    )
+    if not fits:
+        raise InputError(
+            f"patches {patches.shape} and indices {indices.shape} do not fit the "
+            f"table {table.shape}: give [U, B, d], [B] and [U, N, d]"
+        )
+    if not 0 <= rate <= 1:
+        raise InputError(f"rate is {rate}: give a number in 0..1")
+    return _in_batch_order(
+        table, patches, indices, lambda old, x: (1 - rate) * old + rate * x
+    )
+
+
+def cluster_centres(
+    features: np.ndarray, labels: np.ndarray, *, rows: int
+) -> np.ndarray:
+    """Centres c: the mean feature of each cluster's images, not normalised.
+
+    On the host and summed in float64 in row order, so that no device's atomics or
+    number of devices can change a bit of it.
+
+    Args:
+      features: float [N, D].
+      labels: int [N], dense in 0..C-1.
+      rows: height of the table, C_max >= C; dead rows are zero.
+
+    Returns:
+      NumPy float [rows, D], of the features' dtype.
+
+    Raises:
+      InputError: lengths that differ, labels that do not fit the rows or are not dense.
+
+    >>> cluster_centres(np.eye(2), np.array([0, 0]), rows=2).tolist()
+    [[0.5, 0.5], [0.0, 0.0]]
+
+    Source: FGU section 2.2.1, below eq (3).
+    """
+    features, labels = np.asarray(features), np.asarray(labels)
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise InputError(
+            f"labels {labels.shape} do not fit features {features.shape}: "
+            "give [N] and [N, D]"
+        )
+    counts = np.bincount(labels)
+    if len(counts) > rows or not counts.all():
+        raise InputError(
+            f"labels up to {labels.max()} with {np.count_nonzero(counts)} clusters do "
+            f"not fit {rows} rows: give dense labels 0..C-1 with C <= rows"
+        )
+    by_cluster = np.argsort(labels, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    centres = np.zeros((rows, features.shape[1]), features.dtype)
+    # Columns in blocks: a float64 copy of all features would double their memory.
+    for left in range(0, features.shape[1], 256):
+        block = features[by_cluster, left : left + 256].astype(np.float64)
+        sums = np.add.reduceat(block, starts, axis=0)
+        centres[: len(counts), left : left + 256] = sums / counts[:, None]
+    return centres
+
+
+def _in_batch_order(
+    table: jax.Array,
+    values: jax.Array,
+    rows: jax.Array,
+    blend: Callable[[jax.Array, jax.Array], jax.Array],
+) -> jax.Array:
+    """``table[:, r] <- unit(blend(table[:, r], value))``, sample after sample."""
+    batch, height = rows.shape[0], table.shape[1]
+    if batch == 0:
+        return table
+    # A negative row would count from the end; it goes out of range instead.
+    rows = jnp.where(rows < 0, height, rows)
+    earlier = jnp.tril(rows[:, None] == rows[None, :], k=-1)
+    turn = jnp.sum(earlier, axis=1)
+    last = jnp.max(turn)
+    values = values.astype(table.dtype)
+
+    def one_round(carry):
+        now, table = carry
+        new = unit(blend(table.at[:, rows].get(mode="clip"), values))
+        target = jnp.where(turn == now, rows, height)
+        return now + 1, table.at[:, target].set(new, mode="drop")
+
+    start = (jnp.zeros_like(last), table)
+    return lax.while_loop(lambda carry: carry[0] <= last, one_round, start)[1]
