@@ -1,0 +1,27 @@
+"""Networks: images to one global and U patch features, all of unit length."""
+
+from fgu_jax.networks.backbones import (
+    BACKBONES,
+    check_num_patches,
+    feature_map_size,
+    global_dim,
+)
+from fgu_jax.networks.network import (
+    PATCH_GENERATORS,
+    Features,
+    Network,
+    build,
+    frozen_parameters,
+)
+
+__all__ = [
+    "BACKBONES",
+    "PATCH_GENERATORS",
+    "Features",
+    "Network",
+    "build",
+    "check_num_patches",
+    "feature_map_size",
+    "frozen_parameters",
+    "global_dim",
+]
