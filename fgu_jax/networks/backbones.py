@@ -59,7 +59,7 @@ BACKBONES = MappingProxyType(
             make=_resnet(
                 blocks=(1, 1, 1, 1),
                 widths=(32, 64, 128, 256),
-                strides=(1, 2, 2, 1),
+                strides=(2, 2, 1, 1),
                 bottleneck=False,
                 stem="small",
             ),
