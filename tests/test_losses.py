@@ -184,6 +184,6 @@ def test_bad_arguments_say_both_values():
     with pytest.raises(InputError, match="9 images.*8 others"):
         losses.pedal_loss(x, W, i, scale=5.0, num_neighbors=9)
     with pytest.raises(InputError, match="scale is -1"):
-        losses.pedal_loss(x, W, i, scale=-1)
+        losses.pedal_loss(x, W, i, scale=-1, num_neighbors=3)
     with pytest.raises(InputError, match=r"\[U, N, d\]"):
         losses.pedal_loss(x[0], W, i, scale=5.0)

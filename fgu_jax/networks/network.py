@@ -41,7 +41,9 @@ class Network(nn.Module):
     bn_momentum: float
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> Features:
+    def __call__(
+        self, images: jax.Array, *, train: bool, train_heads: bool | None = None
+    ) -> Features:
         spec = find(self.backbone)
         wide = jnp.promote_types(self.dtype, jnp.float32)
         images = jnp.asarray(images, wide)
@@ -57,8 +59,14 @@ class Network(nn.Module):
         )
         feature_map = widen(backbone((images - mean) / std, train=train))
         check_rows(feature_map.shape[1], self.num_patches)
+        # New heads on a trained backbone take their first statistics from the features
+        # that the backbone gives in evaluation mode: train=False, train_heads=True.
+        train_heads = train if train_heads is None else train_heads
         norm = batch_norm(
-            train=train, dtype=feature_map.dtype, momentum=self.bn_momentum, **shared
+            train=train_heads,
+            dtype=feature_map.dtype,
+            momentum=self.bn_momentum,
+            **shared,
         )
 
         pooled = jnp.mean(feature_map, axis=(1, 2))

@@ -1,0 +1,352 @@
+"""The configuration of a run: one frozen dataclass, checked, saved as JSON.
+
+Every field is a command-line flag of ``experiments/train.py``. A comment behind a
+field is its help text.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from fgu_jax.errors import InputError
+
+
+def _field(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides what a run does. Symbols are those of the paper."""
+
+    # What to learn from
+    dataset: str = _field("synthetic", "synthetic, market1501, duke, msmt17 or folder")
+    data_dir: str = _field("data", "where datasets lie; for folder: the tree of images")
+    pattern: str | None = _field(
+        None, "folder: name pattern such as {identity}_c{camera}*.jpg, or a CSV file"
+    )
+    limit: int | None = _field(None, "first K training images only, by row")
+    limit_identities: int | None = _field(
+        None, "training images of K identities only; labels choose the subset, no more"
+    )
+    holdout_identities: int | None = _field(
+        None, "evaluate on K identities taken out of the training split"
+    )
+    skip_bad: bool = _field(False, "go on without images that cannot be read")
+
+    # Where the run goes
+    workdir: str | None = _field(None, "the run's folder; default runs/DATASET")
+    preset: str | None = _field(
+        None, "named settings; default: quick on synthetic, else paper"
+    )
+    resume: bool = _field(False, "go on with the run in workdir")
+    seed: int = _field(0, "decides sampling, augmentation, new weights, generated data")
+
+    # Network
+    backbone: str = _field(
+        "resnet50", "resnet50, resnet18, resnet_tiny or efficientnet_lite0"
+    )
+    init: str = _field("imagenet", "imagenet, random, or a path to weights")
+    image_height: int = _field(384, "pixels")
+    image_width: int = _field(128, "pixels")
+    num_patches: int = _field(6, "U, horizontal stripes; divides the map's height")
+    patch_dim: int = _field(256, "d, width of a patch feature")
+    patch_generator: Literal["stripes", "affine"] = _field(
+        "stripes", "stripes, or affine windows (PAUL's PatchNet)"
+    )
+    train_patch_generator: bool = _field(False, "train the affine windows too")
+    neck: bool = _field(False, "BatchNorm before the global feature is made unit")
+    precision: Literal["float32", "bfloat16"] = _field(
+        "float32", "of the backbone; tables, losses and merging stay float32"
+    )
+
+    # Optimisation
+    batch_size: int = _field(32, "images a step, over all devices")
+    epochs: int = _field(60, "passes over the training images")
+    learning_rate: float = _field(1e-4, "SGD's, at first")
+    head_learning_rate: float | None = _field(
+        None, "of the new layers (patch heads, neck); default: learning_rate"
+    )
+    lr_drop_epoch: int | None = _field(50, "epoch after which the rate drops, or none")
+    lr_drop_factor: float = _field(0.1, "by this factor")
+    momentum: float = _field(0.9, "SGD's")
+    weight_decay: float = _field(1e-4, "L2, added to the gradient")
+
+    # Losses
+    temperature: float = _field(0.1, "tau of eq (1)")
+    attract_weight: float = _field(0.5, "beta of eq (4)")
+    attract_start: Literal["merge", "always"] = _field(
+        "merge", "attracted loss from the first merge on, or always"
+    )
+    patch_weight: float = _field(0.8, "lambda of eq (7); 0 leaves the local branch out")
+    scale: float = _field(15.0, "s of eq (6): 15, and 5 on duke and msmt17")
+    num_neighbors: int = _field(15, "k of eq (6)")
+    patch_rate: float = _field(0.1, "m, how fast the patch memory moves")
+    memory_start: Literal["features", "zeros"] = _field(
+        "features", "cluster memory before the first merge (zeros: as BUC)"
+    )
+
+    # Merging
+    merge_start: int = _field(20, "first epoch after which clusters merge")
+    merge_every: int = _field(2, "epochs between merges")
+    merge_stop: int = _field(56, "last epoch after which clusters may merge")
+    merge_fraction: float = _field(0.05, "gamma: a merge step removes gamma N clusters")
+    merge_criterion: Literal["min", "max", "average", "centroid", "median"] = _field(
+        "min", "distance between clusters"
+    )
+
+    # Augmentation
+    crop: bool = _field(True, "random area and aspect crop, as BUC")
+    flip: bool = _field(True, "horizontal flip of every second image")
+    color_jitter: float = _field(0.0, "strength 0..1 of brightness, contrast, colour")
+    erasing: float = _field(0.0, "chance that a rectangle is erased")
+
+    # Watching and keeping
+    eval_every: int = _field(10, "epochs between evaluations; 0: the ends only")
+    average_precision: Literal["hits", "trapezoid"] = _field(
+        "hits", "AP: mean precision at hits, or the trapezoid of 2015"
+    )
+    save_every: int = _field(1, "epochs between checkpoints")
+    keep: int = _field(2, "how many of the newest checkpoints are kept")
+    devices: int | None = _field(None, "how many devices; default all")
+    images_on_device: Literal["auto", "always", "never"] = _field(
+        "auto", "keep the training images in device memory"
+    )
+    report: bool = _field(True, "write report/ with plots at the end")
+
+    def __post_init__(self):
+        _check_ranges(self)
+
+    @property
+    def directory(self) -> Path:
+        """The run's folder."""
+        return Path(self.workdir or f"runs/{self.dataset}")
+
+    def merges_after(self, epoch: int) -> bool:
+        """Whether clusters merge after this epoch (counted from 1)."""
+        in_time = self.merge_start <= epoch <= self.merge_stop
+        return in_time and (epoch - self.merge_start) % self.merge_every == 0
+
+    def evaluates_after(self, epoch: int) -> bool:
+        """Whether the network is evaluated after this epoch (0: before training)."""
+        if epoch in (0, self.epochs):
+            return True
+        return self.eval_every > 0 and epoch % self.eval_every == 0
+
+    def to_json(self) -> str:
+        """The configuration as a JSON object, one line a field."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+TYPES = typing.get_type_hints(Config)
+
+# Fields that a resumed run may change: they move no number of its future. More
+# epochs only lengthen a run; the learning rate drops at an epoch of its own.
+MAY_CHANGE_ON_RESUME = frozenset(
+    [
+        "workdir",
+        "resume",
+        "epochs",
+        "eval_every",
+        "data_dir",
+        "save_every",
+        "keep",
+        "report",
+        "devices",
+        "images_on_device",
+        "preset",
+    ]
+)
+
+
+def from_mapping(values: Mapping[str, Any], *, source: str) -> Config:
+    """A configuration from names and values, as they stand in a ``config.json``.
+
+    Args:
+      values: field names to values; text is read as on the command line.
+      source: where they come from, for the error.
+
+    Raises:
+      InputError: an unknown field (with the near miss), a value of another type.
+    """
+    known = {}
+    for name, value in values.items():
+        if name not in FIELDS:
+            raise InputError(f"{source}: {unknown('field', name, FIELDS)}")
+        known[name] = parse_value(name, value)
+    return Config(**known)
+
+
+def load(path: Path) -> Config:
+    """Reads a run's ``config.json``; it is data only and nothing in it is evaluated."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is missing: is {path.parent} a run's folder?"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds a {type(values).__name__}, not an object")
+    return from_mapping(values, source=str(path))
+
+
+def parse_value(name: str, value: Any) -> Any:
+    """A field's value from JSON or from the command line's text."""
+    hint = TYPES[name]
+    optional = isinstance(hint, types.UnionType)
+    if optional and (value is None or value == "none"):
+        return None
+    kind = (
+        next(t for t in typing.get_args(hint) if t is not types.NoneType)
+        if optional
+        else hint
+    )
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise InputError(f"{name} is {value!r}: choose {' or '.join(choices)}")
+        return value
+    try:
+        return _PARSERS[kind](value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(
+            f"{name} is {_short(value)}: give {_NOUNS[kind]}"
+            + (" or none" if optional else "")
+        ) from None
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """``unknown X 'nmae': did you mean 'name'?`` or, with no near miss, the list."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+    return f"unknown {what} {_short(name)}: {hint}"
+
+
+def differing(old: Config, new: Config) -> list[str]:
+    """Fields in which two configurations differ though a resume may not change them."""
+    return [
+        name
+        for name in FIELDS
+        if name not in MAY_CHANGE_ON_RESUME and getattr(old, name) != getattr(new, name)
+    ]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _parse_int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
+        raise ValueError
+    return int(value)
+
+
+def _parse_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _parse_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+
+
+def _parse_str(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError
+    return value
+
+
+def _parse_bool_or_fail(value: Any) -> bool:
+    try:
+        return _parse_bool(value)
+    except KeyError:
+        raise ValueError from None
+
+
+_PARSERS = {
+    int: _parse_int,
+    float: _parse_float,
+    bool: _parse_bool_or_fail,
+    str: _parse_str,
+}
+_NOUNS = {
+    int: "a whole number",
+    float: "a finite number",
+    bool: "true or false",
+    str: "text",
+}
+
+_AT_LEAST = {
+    "limit": 2,
+    "limit_identities": 1,
+    "holdout_identities": 2,
+    "seed": 0,
+    "image_height": 16,
+    "image_width": 16,
+    "num_patches": 1,
+    "patch_dim": 1,
+    "batch_size": 1,
+    "epochs": 0,
+    "lr_drop_epoch": 1,
+    "num_neighbors": 1,
+    "merge_start": 1,
+    "merge_every": 1,
+    "eval_every": 0,
+    "save_every": 1,
+    "keep": 1,
+    "devices": 1,
+    "learning_rate": 0,
+    "head_learning_rate": 0,
+    "attract_weight": 0,
+    "patch_weight": 0,
+    "weight_decay": 0,
+    "lr_drop_factor": 0,
+}
+_ABOVE_ZERO = ("temperature", "scale")
+_FRACTIONS = (
+    "momentum",
+    "patch_rate",
+    "merge_fraction",
+    "color_jitter",
+    "erasing",
+)
+
+
+def _check_ranges(config: Config) -> None:
+    for name in FIELDS:
+        value = getattr(config, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{name} is {value}: give a finite number")
+    for name, least in _AT_LEAST.items():
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}: give {least} or more")
+    for name in _ABOVE_ZERO:
+        if getattr(config, name) <= 0:
+            raise InputError(f"{name} is {getattr(config, name)}: give more than 0")
+    for name in _FRACTIONS:
+        if not 0 <= getattr(config, name) <= 1:
+            raise InputError(f"{name} is {getattr(config, name)}: give 0 to 1")
+    if config.seed >= 2**32:
+        raise InputError(f"seed is {config.seed}: give less than {2**32}")

@@ -1,0 +1,111 @@
+"""The judge of a run: the one part of training that is handed labels.
+
+The training path takes an ``ImageSet``, which has none; nothing goes from here back
+into it but figures for the log.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fgu_jax import partition, retrieval
+from fgu_jax.data import Dataset, Labels, Progress, color_histogram
+from fgu_jax.embedding import fused
+
+# Images uint8 [N, H, W, 3] to (global [N, D], patches [U, N, d]).
+Embed = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+PARTS = ("global", "local", "fused")
+REPORTED = ("rank1", "rank5", "rank10", "mAP", "mINP")
+
+
+class Judge:
+    """Retrieval metrics of a network, and how well clusters match identities.
+
+    Args:
+      dataset: with or without labels; without, or ``None``, no figure is given.
+      height, width: training size of the images in pixels.
+      average_precision: ``hits`` or ``trapezoid``.
+      progress: of decoding.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | None,
+        height: int,
+        width: int,
+        *,
+        average_precision: str = "hits",
+        progress: Progress | None = None,
+    ):
+        self._average_precision = average_precision
+        self._train_labels = None if dataset is None else dataset.train_labels
+        self._labels: tuple[Labels, Labels] | None = None
+        if dataset is None or dataset.query is None or dataset.gallery is None:
+            return
+        if dataset.query_labels is None or dataset.gallery_labels is None:
+            return
+        self._labels = (dataset.query_labels, dataset.gallery_labels)
+        self._images = (
+            dataset.query.decode(height, width, progress=progress),
+            dataset.gallery.decode(height, width, progress=progress),
+        )
+
+    @property
+    def can_rank(self) -> bool:
+        """Whether there are queries and a gallery with labels."""
+        return self._labels is not None
+
+    def network(self, embed: Embed) -> dict[str, float]:
+        """Metrics of ``global``, ``local`` and ``fused``: ``fused_rank1`` and so on."""
+        if self._labels is None:
+            return {}
+        query, gallery = (fused(*embed(images)) for images in self._images)
+        figures: dict[str, float] = {}
+        for part in PARTS:
+            figures |= self._rank(query[part], gallery[part], part)
+        return figures
+
+    def histogram(self) -> dict[str, float]:
+        """Metrics of a colour histogram: what a network has to beat."""
+        if self._labels is None:
+            return {}
+        query, gallery = map(color_histogram, self._images)
+        return self._rank(query, gallery, "histogram")
+
+    def clusters(self, clusters: np.ndarray) -> dict[str, float]:
+        """``purity`` and ``nmi`` of the training images' clusters, for the log only."""
+        if self._train_labels is None:
+            return {}
+        identities = self._train_labels.identities
+        return {
+            "purity": partition.purity(clusters, identities),
+            "nmi": partition.normalized_mutual_information(clusters, identities),
+        }
+
+    def _rank(self, query, gallery, prefix: str) -> dict[str, float]:
+        assert self._labels is not None
+        metrics = rank(
+            query, gallery, *self._labels, average_precision=self._average_precision
+        )
+        return {f"{prefix}_{name}": getattr(metrics, name) for name in REPORTED}
+
+
+def rank(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    query_labels: Labels,
+    gallery_labels: Labels,
+    *,
+    average_precision: str = "hits",
+) -> retrieval.Metrics:
+    """``retrieval.evaluate`` with identities and cameras from ``Labels``."""
+    return retrieval.evaluate(
+        query,
+        gallery,
+        query_ids=query_labels.identities,
+        gallery_ids=gallery_labels.identities,
+        query_cameras=query_labels.cameras,
+        gallery_cameras=gallery_labels.cameras,
+        average_precision=average_precision,
+    )

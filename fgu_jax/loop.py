@@ -1,0 +1,330 @@
+"""The run, top to bottom: embed; then each epoch: steps, merge, evaluate, save."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from fgu_jax import starting
+from fgu_jax.checkpoints import Checkpoints
+from fgu_jax.config import Config
+from fgu_jax.data import Dataset, ImageSet
+from fgu_jax.embedding import Embedding
+from fgu_jax.errors import InputError
+from fgu_jax.evaluation import Judge
+from fgu_jax.merging import merge_clusters
+from fgu_jax.networks import global_dim
+from fgu_jax.optimizer import rate_schedule
+from fgu_jax.state import TrainState, create, with_clusters, zero_sums
+from fgu_jax.step import (
+    make_mesh,
+    make_train_step,
+    mapped_train_step,
+    replicate,
+    shard_batch,
+)
+from fgu_jax.stopping import Stopped, StopRequest, Watch
+from fgu_jax.summary import print_summary
+from fgu_jax.tracking import Tracker
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+      directory: its folder.
+      config: its configuration.
+      history: one record an epoch, as in ``metrics.jsonl``; the last is the result.
+      clusters: int32 [N], cluster of each training image, by row.
+      names: names of the training images, by row.
+    """
+
+    directory: Path
+    config: Config
+    history: list[dict]
+    clusters: np.ndarray
+    names: tuple[str, ...]
+
+
+def fit(
+    config: Config,
+    data: Dataset | np.ndarray | None = None,
+    *,
+    quiet: bool = False,
+) -> Run:
+    """Trains FGU from beginning to end, or goes on with a run (``config.resume``).
+
+    Args:
+      config: the run's configuration.
+      data: a ``Dataset``, or images uint8 [N, H, W, 3] without labels (their size
+        is the training size); ``None`` reads ``config.dataset``.
+      quiet: print nothing.
+
+    Returns:
+      ``Run``; its folder holds checkpoints, metrics, clusters and the report.
+
+    Raises:
+      InputError: anything that a user can mend, in one line.
+      Stopped: SIGINT or SIGTERM came; the state was saved first.
+    """
+    mesh = make_mesh(config.devices)
+    starting.check_before_data(config, mesh)
+    directory = starting.claim_directory(config)
+    checkpoints = Checkpoints(directory / "checkpoints", keep=config.keep)
+    going_on = config.resume and checkpoints.latest() is not None
+    saved = checkpoints.history() if going_on else {"epochs": []}
+    tracker = Tracker(directory, saved["epochs"], quiet=quiet)
+    try:
+        with StopRequest() as stop:
+            return _run(
+                config, data, mesh, directory, checkpoints, saved, tracker, stop
+            )
+    finally:
+        tracker.close()
+        checkpoints.close()
+
+
+def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Run:
+    going_on = bool(saved["epochs"])
+    with tracker.bar() as progress:
+        train, images, judge = _open_data(config, data, progress)
+    names, num_images = train.names, len(images)
+    starting.check_with_data(config, num_images)
+    digest = starting.fingerprint(names, images)
+    if going_on and saved["fingerprint"] != digest:
+        raise InputError(
+            f"{directory} was trained on other images ({saved['fingerprint'][:8]}, now "
+            f"{digest[:8]}): resume it on the same data"
+        )
+
+    network, variables, said = starting.start_network(
+        config, mesh, None if going_on else images
+    )
+    for line in said:
+        tracker.console.print(line, markup=False)
+    steps_per_epoch = num_images // config.batch_size
+    optimizer = starting.optimizer_for(config, variables["params"], steps_per_epoch)
+    embedding = Embedding(starting.build_network(config, None), mesh)
+
+    def embed(images, variables, progress=None):
+        return embedding(variables, images, progress=progress)
+
+    # Embed once; W and V are filled from this pass.
+    if going_on:
+        template = jax.eval_shape(
+            lambda v: _first_state(config, v, optimizer, num_images), variables
+        )
+        whole = NamedSharding(mesh, P())
+        state, _ = checkpoints.restore(template, whole)
+    else:
+        with tracker.bar() as progress:
+            features = embed(images, variables, progress)
+            state = create(
+                variables=variables,
+                optimizer=optimizer,
+                global_features=features[0],
+                patches=features[1],
+                seed=config.seed,
+                memory_start=config.memory_start,
+            )
+            state = replicate(state, mesh)
+            record: dict = {"epoch": 0, "clusters": num_images}
+            record |= judge.histogram()
+            record |= judge.network(lambda x: embed(x, variables, progress))
+        tracker.epoch(record, {})
+        _announce(tracker, config, record, 0.0)
+        del features, variables
+
+    train_step = mapped_train_step(
+        make_train_step(
+            network, optimizer, starting.step_options(config, steps_per_epoch)
+        ),
+        mesh,
+    )
+    resident = _place_images(config, images, mesh)
+
+    def save():
+        checkpoints.save(
+            state, tracker.history, {"fingerprint": digest, "config": config.to_json()}
+        )
+
+    rate = rate_schedule(
+        config.learning_rate,
+        config.lr_drop_epoch and config.lr_drop_epoch * steps_per_epoch,
+        config.lr_drop_factor,
+    )
+    for epoch in range(int(state.step) // steps_per_epoch + 1, config.epochs + 1):
+        started = time.perf_counter()
+        with tracker.bar() as progress:
+            state = _train_epoch(
+                epoch, config, state, train_step, images, resident, mesh, stop, progress
+            )
+            trained = time.perf_counter()
+            if stop.signum and int(state.step) < epoch * steps_per_epoch:
+                save()
+                raise Stopped(stop.signum)
+
+            sums = jax.device_get(state.sums)
+            record = {"epoch": epoch}
+            record |= {k: float(v) / steps_per_epoch for k, v in sums.items()}
+            record["learning_rate"] = float(rate((epoch - 1) * steps_per_epoch))
+
+            def now(images, state=state, progress=progress):
+                network = {"params": state.params, "batch_stats": state.batch_stats}
+                return embed(images, network, progress)
+
+            if config.merges_after(epoch) and config.merge_fraction > 0:
+                # Labels, V and c all come from this one pass over the images.
+                features = now(images)[0]
+                labels = _merge(config, features, jax.device_get(state.labels))
+                state = replicate(with_clusters(state, labels, features), mesh)
+                record["merged"] = True
+            state = state.replace(
+                sums=replicate(zero_sums(state.cluster_memory.dtype), mesh)
+            )
+            clusters = jax.device_get(state.labels)
+            record["clusters"] = int(state.num_clusters)
+            record |= judge.clusters(clusters)
+            merged = time.perf_counter()
+            if config.evaluates_after(epoch):
+                record |= judge.network(now)
+        done = time.perf_counter()
+        timings = {
+            "train_seconds": trained - started,
+            "images_per_second": steps_per_epoch
+            * config.batch_size
+            / (trained - started),
+            "merge_seconds": merged - trained,
+            "evaluate_seconds": done - merged,
+        }
+        tracker.epoch(record, timings)
+        _announce(tracker, config, record, done - started)
+        if epoch % config.save_every == 0 or epoch == config.epochs or stop.signum:
+            save()
+        if stop.signum:
+            raise Stopped(stop.signum)
+
+    clusters = np.asarray(jax.device_get(state.labels))
+    starting.write_clusters(directory / "clusters.csv", names, clusters)
+    print_summary(tracker.console, config, tracker.history, directory)
+    return Run(directory, config, tracker.history, clusters, names)
+
+
+def _train_epoch(
+    epoch, config, state, train_step, images, resident, mesh, stop, progress
+) -> TrainState:
+    """The steps of an epoch that are still to do; fewer if a stop was asked for."""
+    order = epoch_order(config.seed, epoch, len(images), config.batch_size)
+    watch = Watch(epoch)
+    done = int(state.step) - (epoch - 1) * len(order)
+    for k in range(done, len(order)):
+        batch = {"index": order[k]}
+        if resident is None:
+            batch["image"] = images[order[k]]
+        state, losses = train_step(state, resident, shard_batch(batch, mesh))
+        if watch.push((epoch - 1) * len(order) + k + 1, losses):
+            progress(k + 1, len(order), f"epoch {epoch}")
+        if stop.signum:
+            break
+    watch.check()
+    return state
+
+
+def epoch_order(seed: int, epoch: int, num_images: int, batch_size: int) -> np.ndarray:
+    """Rows of each batch of an epoch, int32 [steps, B]; the last, partial one dropped.
+
+    A pure function of its arguments: a resumed run needs no sampler's state.
+
+    >>> epoch_order(0, 1, 5, 2).shape
+    (2, 2)
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(num_images)
+    steps = num_images // batch_size
+    return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
+
+
+def _open_data(config, data, progress) -> tuple[ImageSet | "Named", np.ndarray, Judge]:
+    """Training images without labels, and the judge, who alone gets labels."""
+    size = (config.image_height, config.image_width)
+    if isinstance(data, np.ndarray):
+        if data.ndim != 4 or data.dtype != np.uint8 or data.shape[1:] != (*size, 3):
+            raise InputError(
+                f"images are {data.dtype}{list(data.shape)}: give uint8 "
+                f"[N, {size[0]}, {size[1]}, 3], or change image_height and image_width"
+            )
+        names = tuple(f"{row:08d}" for row in range(len(data)))
+        return Named(names), data, Judge(None, *size)
+    dataset = data if data is not None else starting.read_dataset(config, progress)
+    judge = Judge(
+        dataset,
+        *size,
+        average_precision=config.average_precision,
+        progress=progress,
+    )
+    return dataset.train, dataset.train.decode(*size, progress=progress), judge
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """Names of images that came as an array."""
+
+    names: tuple[str, ...]
+
+
+def _first_state(config, variables, optimizer, num_images) -> TrainState:
+    return create(
+        variables=variables,
+        optimizer=optimizer,
+        global_features=jnp.zeros((num_images, global_dim(config.backbone))),
+        patches=jnp.zeros((config.num_patches, num_images, config.patch_dim)),
+        seed=config.seed,
+    )
+
+
+def _merge(config: Config, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    count = starting.clusters_a_merge(config, len(features))
+    return merge_clusters(features, labels, count, criterion=config.merge_criterion)
+
+
+def _place_images(config: Config, images: np.ndarray, mesh: Mesh):
+    """The training images on the devices, or ``None`` where they stay on the host."""
+    if config.images_on_device == "never":
+        return None
+    if config.images_on_device == "auto" and not _fits(images.nbytes):
+        return None
+    return replicate(images, mesh)
+
+
+def _fits(size: int) -> bool:
+    """Whether images take at most 40% of a device's memory; a CPU keeps no copy."""
+    device = jax.devices()[0]
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if not stats or "bytes_limit" not in stats:
+        return False
+    return size <= 0.4 * stats["bytes_limit"]
+
+
+def _announce(tracker: Tracker, config: Config, record: dict, seconds: float) -> None:
+    """One line on the console for an epoch."""
+    parts = [f"epoch {record['epoch']:>3}/{config.epochs}"]
+    if "loss" in record:
+        parts.append(
+            f"loss {record['loss']:.3f} (repelled {record['loss_repelled']:.3f}, "
+            f"attracted {record['loss_attracted']:.3f}, "
+            f"patch {record['loss_patch']:.3f})"
+        )
+    parts.append(f"C {record['clusters']}")
+    if "nmi" in record:
+        parts.append(f"purity {record['purity']:.3f} NMI {record['nmi']:.3f}")
+    if "fused_rank1" in record:
+        rank1, mean = 100 * record["fused_rank1"], 100 * record["fused_mAP"]
+        parts.append(f"rank-1 {rank1:.1f} mAP {mean:.1f}")
+    if seconds:
+        parts.append(f"{seconds:.1f} s")
+    tracker.console.print("  ".join(parts), markup=False)

@@ -1,0 +1,239 @@
+"""Everything a run needs before its first epoch: checks, data, network, state."""
+
+import csv
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from fgu_jax import config as config_lib
+from fgu_jax import networks
+from fgu_jax.config import Config
+from fgu_jax.data import (
+    Dataset,
+    Progress,
+    hold_out_identities,
+    limit_identities,
+    limit_rows,
+    load_dataset,
+)
+from fgu_jax.embedding import first_statistics
+from fgu_jax.errors import InputError
+from fgu_jax.losses import check_num_neighbors
+from fgu_jax.optimizer import make_optimizer
+from fgu_jax.step import AXIS, StepOptions, replicate
+
+
+def claim_directory(config: Config) -> Path:
+    """The run's folder with its ``config.json``, made or taken up again.
+
+    Raises:
+      InputError: it holds a run and ``resume`` is off; or it is resumed with a
+        configuration that would change what the run does (which fields, both values).
+    """
+    directory = config.directory
+    path = directory / "config.json"
+    if path.exists():
+        if not config.resume:
+            raise InputError(
+                f"{directory} holds a run already: add --resume to go on with it, or "
+                "choose another --workdir"
+            )
+        old = config_lib.load(path)
+        fields = config_lib.differing(old, config)
+        if fields:
+            changes = ", ".join(
+                f"{name} {getattr(old, name)!r} -> {getattr(config, name)!r}"
+                for name in fields
+            )
+            raise InputError(f"{directory} cannot be resumed with {changes}")
+    elif directory.is_dir() and any(directory.iterdir()):
+        raise InputError(f"{directory} is not empty and not a run: choose another")
+    elif config.resume:
+        raise InputError(f"{directory} holds no run to resume: leave --resume out")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(".json.new")
+        scratch.write_text(config.to_json(), encoding="utf-8")
+        os.replace(scratch, path)
+    except OSError as error:
+        raise InputError(f"{directory} cannot be written: {error.strerror}") from error
+    return directory
+
+
+def read_dataset(config: Config, progress: Progress | None) -> Dataset:
+    """The dataset of the configuration, cut and held out as it says."""
+    pattern, table = config.pattern, None
+    if pattern is not None and pattern.lower().endswith(".csv"):
+        pattern, table = None, pattern
+    dataset = load_dataset(
+        config.dataset,
+        data_dir=config.data_dir,
+        seed=config.seed,
+        skip_bad=config.skip_bad,
+        pattern=pattern,
+        table=table,
+        progress=progress,
+    )
+    # Held out first: the same identities are held out whatever the run trains on.
+    if config.holdout_identities is not None:
+        dataset = hold_out_identities(dataset, config.holdout_identities)
+    if config.limit_identities is not None:
+        dataset = limit_identities(dataset, config.limit_identities, config.seed)
+    if config.limit is not None:
+        dataset = limit_rows(dataset, config.limit)
+    return dataset
+
+
+def check_before_data(config: Config, mesh: Mesh) -> None:
+    """Refuses, before any image is read, what can never run.
+
+    Raises:
+      InputError: the batch does not divide by the devices, U not the map's height.
+    """
+    if config.batch_size % mesh.devices.size:
+        raise InputError(
+            f"batch_size {config.batch_size} is not divisible by {mesh.devices.size} "
+            "devices: change it, or --devices"
+        )
+    networks.check_num_patches(
+        config.backbone, config.image_height, config.image_width, config.num_patches
+    )
+
+
+def check_with_data(config: Config, num_images: int) -> None:
+    """Refuses what the number of images rules out.
+
+    Raises:
+      InputError: a batch larger than the data, too few images for k, merges that
+        would leave fewer than 2 clusters or that remove none.
+    """
+    if num_images < config.batch_size:
+        raise InputError(
+            f"batch_size {config.batch_size} is larger than the {num_images} training "
+            f"images: use {num_images} or less"
+        )
+    if config.patch_weight > 0:
+        check_num_neighbors(config.num_neighbors, num_images)
+    merges = sum(map(config.merges_after, range(1, config.epochs + 1)))
+    each = clusters_a_merge(config, num_images)
+    if merges and config.merge_fraction > 0 and each == 0:
+        raise InputError(
+            f"merge_fraction {config.merge_fraction} of {num_images} images is less "
+            f"than one cluster a merge: use {1 / num_images:.3g} or more, or 0"
+        )
+    if num_images - merges * each < 2:
+        raise InputError(
+            f"{merges} merges of {each} clusters leave fewer than 2 of {num_images}: "
+            f"use a merge_fraction below {(num_images - 1) / num_images / merges:.3g}"
+        )
+
+
+def clusters_a_merge(config: Config, num_images: int) -> int:
+    """n = floor(gamma N), the clusters that a merge step removes."""
+    # A decimal gamma such as 0.29 of 100 is 28.999... in binary.
+    return int(np.floor(config.merge_fraction * num_images + 1e-9))
+
+
+def start_network(
+    config: Config, mesh: Mesh, images: np.ndarray | None
+) -> tuple[networks.Network, dict, list[str]]:
+    """The network, its variables on the mesh, and what was said of its weights.
+
+    Args:
+      config: the run's.
+      mesh: devices.
+      images: uint8 [N, H, W, 3], for BatchNorm's first statistics; ``None`` leaves
+        them (a checkpoint brings its own).
+    """
+    shape = (1, config.image_height, config.image_width, 3)
+    network = build_network(config, AXIS)
+    variables = jax.jit(network.init, static_argnames="train")(
+        jax.random.key(config.seed), jnp.zeros(shape), train=False
+    )
+    if images is None:
+        return network, replicate(variables, mesh), []
+    pretrained = config.init != "random"
+    report: list[str] = []
+    if pretrained:
+        from fgu_jax.weights import load_initial
+
+        variables, report = load_initial(config.init, config.backbone, variables)
+    variables = replicate(variables, mesh)
+    variables["batch_stats"] = replicate(
+        first_statistics(
+            build_network(config, AXIS, bn_momentum=0.0),
+            variables,
+            images,
+            mesh,
+            batch_size=config.batch_size,
+            heads_only=pretrained,
+        ),
+        mesh,
+    )
+    return network, variables, report
+
+
+def build_network(
+    config: Config, axis_name: str | None, bn_momentum: float = 0.9
+) -> networks.Network:
+    """The network of a configuration."""
+    return networks.build(
+        config.backbone,
+        num_patches=config.num_patches,
+        patch_dim=config.patch_dim,
+        patch_generator=config.patch_generator,
+        neck=config.neck,
+        dtype=jnp.dtype(config.precision),
+        axis_name=axis_name,
+        bn_momentum=bn_momentum,
+    )
+
+
+def optimizer_for(config: Config, params: dict, steps_per_epoch: int):
+    """SGD as the configuration has it."""
+    if config.train_patch_generator:
+        frozen = jax.tree.map(lambda _: False, params)
+    else:
+        frozen = networks.frozen_parameters(params)
+    drop = config.lr_drop_epoch
+    return make_optimizer(
+        learning_rate=config.learning_rate,
+        head_learning_rate=config.head_learning_rate,
+        drop_at_step=None if drop is None else drop * steps_per_epoch,
+        drop_factor=config.lr_drop_factor,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        frozen=frozen,
+    )
+
+
+def step_options(config: Config, steps_per_epoch: int) -> StepOptions:
+    """What the step is compiled for."""
+    names = [f for f in StepOptions.__dataclass_fields__ if f != "steps_per_epoch"]
+    return StepOptions(
+        steps_per_epoch=steps_per_epoch,
+        **{name: getattr(config, name) for name in names},
+    )
+
+
+def fingerprint(names: tuple[str, ...], images: np.ndarray) -> str:
+    """A digest of the training images as they are trained on, and of their names."""
+    digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()
+
+
+def write_clusters(path: Path, names: tuple[str, ...], clusters: np.ndarray) -> None:
+    """``clusters.csv``: image, cluster; names come out as they are on the disk."""
+    scratch = path.with_suffix(".csv.new")
+    with scratch.open("w", newline="", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "cluster"])
+        writer.writerows(zip(names, clusters.tolist(), strict=True))
+    os.replace(scratch, path)

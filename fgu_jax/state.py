@@ -1,0 +1,106 @@
+"""The state of training: one explicit pytree that holds everything with a future."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fgu_jax import memory
+
+# Summed over the steps of an epoch, in the state, so that a run stopped within an
+# epoch reports the same means when it goes on.
+LOSSES = ("loss", "loss_repelled", "loss_attracted", "loss_patch")
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Network, optimiser, memories and labels.
+
+    Tables have C_max = N rows from the start and are masked by ``num_clusters``: no
+    merge changes a shape, so none recompiles the step.
+    """
+
+    step: jax.Array  # int32, batches seen
+    params: dict
+    batch_stats: dict
+    opt_state: optax.OptState
+    labels: jax.Array  # int32 [N], y: cluster of each image
+    num_clusters: jax.Array  # int32, C
+    cluster_memory: jax.Array  # [N, D], V
+    centres: jax.Array  # [N, D], c
+    patch_memory: jax.Array  # [U, N, d], W
+    sums: dict  # float32 sums of LOSSES over this epoch
+    key: jax.Array  # of augmentation
+
+
+def create(
+    *,
+    variables: dict,
+    optimizer: optax.GradientTransformation,
+    global_features: np.ndarray | jax.Array,
+    patches: np.ndarray | jax.Array,
+    seed: int,
+    memory_start: str = "features",
+) -> TrainState:
+    """The state before the first step: every image its own cluster.
+
+    Args:
+      variables: the network's ``params`` and ``batch_stats``.
+      optimizer: an optax transformation.
+      global_features: float [N, D], unit rows of the first pass.
+      patches: float [U, N, d], unit rows of the same pass.
+      seed: of augmentation.
+      memory_start: ``features`` fills V with the first pass, ``zeros`` as BUC.
+
+    Returns:
+      ``TrainState``.
+    """
+    num_images = len(global_features)
+    table = jnp.asarray(global_features)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        opt_state=optimizer.init(variables["params"]),
+        labels=jnp.arange(num_images, dtype=jnp.int32),
+        num_clusters=jnp.asarray(num_images, jnp.int32),
+        cluster_memory=jnp.zeros_like(table) if memory_start == "zeros" else table,
+        centres=jnp.array(global_features),
+        patch_memory=jnp.asarray(patches),
+        sums=zero_sums(table.dtype),
+        key=jax.random.key(seed),
+    )
+
+
+def zero_sums(dtype=jnp.float32) -> dict:
+    """The sums at the start of an epoch."""
+    return {name: jnp.zeros((), dtype) for name in LOSSES}
+
+
+def with_clusters(
+    state: TrainState, labels: np.ndarray, global_features: np.ndarray
+) -> TrainState:
+    """The state after a merge: V and c rebuilt from the new labels and one pass.
+
+    V is the unit mean and c the mean of a cluster's images (method: both from the
+    features that decided the merge).
+
+    Args:
+      state: the state before.
+      labels: int32 [N], dense.
+      global_features: float [N, D], unit rows of the pass that was merged on.
+
+    Returns:
+      ``TrainState`` with new labels, num_clusters, cluster_memory and centres.
+    """
+    centres = memory.cluster_centres(
+        global_features, labels, rows=state.centres.shape[0]
+    )
+    length = np.linalg.norm(centres, axis=1, keepdims=True)
+    table = centres / np.maximum(length, np.finfo(centres.dtype).tiny)
+    return state.replace(
+        labels=jnp.asarray(labels, jnp.int32),
+        num_clusters=jnp.asarray(int(labels.max()) + 1, jnp.int32),
+        centres=jnp.asarray(centres, state.centres.dtype),
+        cluster_memory=jnp.asarray(table, state.cluster_memory.dtype),
+    )

@@ -1,0 +1,232 @@
+"""The training step of one device, and the one helper that maps it over a mesh.
+
+The step is written for one device with a named axis ``data``. ``map_over_devices``
+runs it by ``jax.jit(jax.shard_map(...))``; ``jax.pmap`` runs it unchanged.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from fgu_jax import losses, memory
+from fgu_jax.augment import augment, image_keys
+from fgu_jax.errors import InputError
+from fgu_jax.state import TrainState
+
+AXIS = "data"
+
+Batch = Mapping[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """What the step is compiled for. Names and meanings are the configuration's."""
+
+    steps_per_epoch: int
+    temperature: float = 0.1
+    attract_weight: float = 0.5
+    attract_start: str = "merge"
+    patch_weight: float = 0.8
+    scale: float = 15.0
+    num_neighbors: int = 15
+    patch_rate: float = 0.1
+    crop: bool = True
+    flip: bool = True
+    color_jitter: float = 0.0
+    erasing: float = 0.0
+
+
+def make_train_step(
+    network: Any, optimizer: optax.GradientTransformation, options: StepOptions
+) -> Callable[[TrainState, jax.Array | None, Batch], tuple[TrainState, dict]]:
+    """The step of one device: losses, gradient, SGD and both memory updates.
+
+    The returned function takes
+
+    - ``state``: ``TrainState``, the same on every device;
+    - ``images``: uint8 [N, H, W, 3], the training images where they live on the
+      device, else ``None``;
+    - ``batch``: ``index`` int32 [b], rows of this device's part of the batch, and,
+      where ``images`` is ``None``, ``image`` uint8 [b, H, W, 3];
+
+    and gives the next state and the batch's mean losses (FGU eq (7) and its parts).
+    It must run under a mapped axis named ``data``.
+    """
+
+    def train_step(state, images, batch):
+        index = batch["index"]
+        raw = batch["image"] if images is None else images[index]
+        dtype = state.cluster_memory.dtype
+        epoch = state.step // options.steps_per_epoch
+        pixels = augment(
+            image_keys(state.key, epoch, index),
+            raw.astype(dtype) / 255,
+            crop=options.crop,
+            flip=options.flip,
+            color_jitter=options.color_jitter,
+            erasing=options.erasing,
+        )
+        labels = state.labels[index]
+        # Before the first merge each image is its own centre: the term would only
+        # tie it to its old feature. A traced weight, so that a merge compiles nothing.
+        started = state.num_clusters < state.labels.shape[0]
+        if options.attract_start == "always":
+            started = jnp.ones_like(started)
+        attract_weight = jnp.where(started, options.attract_weight, 0).astype(dtype)
+
+        def loss_of(params):
+            features, updated = network.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                pixels,
+                train=True,
+                mutable=["batch_stats"],
+            )
+            v, x = features.global_features, features.patches
+            repelled = jnp.mean(
+                losses.repelled_loss(
+                    v,
+                    state.cluster_memory,
+                    labels,
+                    temperature=options.temperature,
+                    num_clusters=state.num_clusters,
+                )
+            )
+            attracted = jnp.mean(losses.attracted_loss(v, state.centres, labels))
+            total = repelled + attract_weight * attracted
+            patch = jnp.zeros((), total.dtype)
+            if options.patch_weight > 0:
+                patch = jnp.mean(
+                    losses.pedal_loss(
+                        x,
+                        state.patch_memory,
+                        index,
+                        scale=options.scale,
+                        num_neighbors=options.num_neighbors,
+                    )
+                )
+                total = total + options.patch_weight * patch
+            parts = (total, repelled, attract_weight * attracted, patch)
+            return total, (parts, features, updated["batch_stats"])
+
+        grad, (parts, features, batch_stats) = jax.grad(loss_of, has_aux=True)(
+            state.params
+        )
+        grad = lax.pmean(grad, AXIS)
+        parts = lax.pmean(parts, AXIS)
+        updates, opt_state = optimizer.update(grad, state.opt_state, state.params)
+
+        def gather(x, axis=0):  # in global batch order
+            return lax.all_gather(x, AXIS, axis=axis, tiled=True)
+
+        named = dict(zip(state.sums, parts, strict=True))
+        new_state = state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            cluster_memory=memory.update_cluster_memory(
+                state.cluster_memory, gather(features.global_features), gather(labels)
+            ),
+            patch_memory=memory.update_patch_memory(
+                state.patch_memory,
+                gather(features.patches, axis=1),
+                gather(index),
+                rate=options.patch_rate,
+            ),
+            sums={name: state.sums[name] + named[name] for name in named},
+        )
+        return new_state, named | {"grad_norm": optax.global_norm(grad)}
+
+    return train_step
+
+
+def make_embed_step(network: Any) -> Callable[[dict, jax.Array], tuple]:
+    """The evaluation-mode pass of one device: uint8 [b, H, W, 3] to both features."""
+
+    def embed_step(variables, images):
+        dtype = jax.tree.leaves(variables["params"])[0].dtype
+        features = network.apply(variables, images.astype(dtype) / 255, train=False)
+        return features.global_features, features.patches
+
+    return embed_step
+
+
+def make_statistics_step(
+    network: Any, *, heads_only: bool
+) -> Callable[[dict, jax.Array], dict]:
+    """BatchNorm statistics of one batch; ``network`` must have ``bn_momentum=0``.
+
+    With ``heads_only`` the backbone runs in evaluation mode and keeps its own.
+    """
+
+    def statistics_step(variables, images):
+        dtype = jax.tree.leaves(variables["params"])[0].dtype
+        _, updated = network.apply(
+            variables,
+            images.astype(dtype) / 255,
+            train=not heads_only,
+            train_heads=True,
+            mutable=["batch_stats"],
+        )
+        return updated["batch_stats"]
+
+    return statistics_step
+
+
+def make_mesh(num_devices: int | None = None) -> Mesh:
+    """A mesh of the first devices with the one axis ``data``.
+
+    Raises:
+      InputError: more devices asked for than there are.
+    """
+    devices = jax.devices()
+    count = num_devices or len(devices)
+    if count > len(devices):
+        raise InputError(f"devices is {count} but {len(devices)} are here")
+    return Mesh(np.array(devices[:count]), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def map_over_devices(
+    function: Callable, mesh: Mesh, *, in_specs: Any, out_specs: Any, donate: Any = ()
+) -> Callable:
+    """``function`` of one device over the mesh, compiled once.
+
+    ``check_vma=False``: with it on, the gradient of replicated parameters is summed
+    already, and the step's own mean would silently be wrong.
+    """
+    mapped = jax.shard_map(
+        function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+    )
+    return jax.jit(mapped, donate_argnums=donate)
+
+
+def mapped_train_step(train_step: Callable, mesh: Mesh) -> Callable:
+    """The train step over the mesh: state and images whole, the batch cut.
+
+    The state is donated: the one passed in may not be used again.
+    """
+    return map_over_devices(
+        train_step,
+        mesh,
+        in_specs=(P(), P(), P(AXIS)),
+        out_specs=(P(), P()),
+        donate=(0,),
+    )
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """The tree on every device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, P()))
+
+
+def shard_batch(tree: Any, mesh: Mesh) -> Any:
+    """The tree cut along its first axis over the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, P(AXIS)))

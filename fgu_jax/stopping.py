@@ -1,0 +1,82 @@
+"""A run that is asked to stop, and a run that has gone wrong."""
+
+import contextlib
+import signal
+import time
+from types import FrameType
+
+import jax
+import numpy as np
+
+from fgu_jax.errors import InputError
+
+
+class Stopped(Exception):
+    """The run was asked to stop and saved itself first; ``code`` is its exit code."""
+
+    def __init__(self, signum: int):
+        self.code = 128 + signum
+        super().__init__(signal.Signals(signum).name)
+
+
+class StopRequest:
+    """While active, SIGINT and SIGTERM set ``signum``; a second one acts at once."""
+
+    signum: int | None = None
+
+    def __enter__(self) -> "StopRequest":
+        self._old = {}
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            # Outside the main thread signals are the caller's own affair.
+            with contextlib.suppress(ValueError):
+                self._old[signum] = signal.signal(signum, self._note)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for signum, handler in self._old.items():
+            signal.signal(signum, handler)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.signum = signum
+        for each, handler in self._old.items():  # the next one is the old handler's
+            signal.signal(each, handler)
+
+
+class Watch:
+    """Reads the losses of steps late, so that the device never waits for the host.
+
+    ``push`` keeps a step's losses; about once a second those of all but the newest
+    steps are fetched and checked.
+
+    Raises:
+      InputError: a loss or gradient is not finite; epoch, step and what to try.
+    """
+
+    def __init__(self, epoch: int, *, every: float = 1.0, most: int = 64):
+        self._epoch, self._every, self._most = epoch, every, most
+        self._pending: list[tuple[int, dict]] = []
+        self._last = time.monotonic()
+
+    def push(self, step: int, losses: dict) -> bool:
+        """Keeps the losses of a step; true where the host looked at older ones."""
+        self._pending.append((step, losses))
+        due = time.monotonic() - self._last > self._every
+        if not due and len(self._pending) < self._most:
+            return False
+        self.check(all_but=1)
+        self._last = time.monotonic()
+        return True
+
+    def check(self, *, all_but: int = 0) -> None:
+        """Fetches what was pushed and refuses what is not finite."""
+        cut = len(self._pending) - all_but
+        ready, self._pending = self._pending[:cut], self._pending[cut:]
+        values = jax.device_get([losses for _, losses in ready])
+        for (step, _), losses in zip(ready, values, strict=True):
+            for name, value in losses.items():
+                if not np.isfinite(value):
+                    raise InputError(
+                        f"{name} is {value} in epoch {self._epoch}, step {step}: the "
+                        "last checkpoint stays; try a lower learning_rate, or another "
+                        "seed"
+                    )

@@ -1,0 +1,65 @@
+"""The end of a run in one table: baseline, untrained, trained, best epoch."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fgu_jax.config import Config
+
+COLUMNS = (
+    ("rank-1", "rank1"),
+    ("rank-5", "rank5"),
+    ("rank-10", "rank10"),
+    ("mAP", "mAP"),
+    ("mINP", "mINP"),
+)
+
+
+def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
+    """What is compared: a title, the record, and the prefix of its figures."""
+    evaluated = [record for record in history if "fused_mAP" in record]
+    if not evaluated:
+        return []
+    first, last = evaluated[0], evaluated[-1]
+    best = max(evaluated, key=lambda record: record["fused_mAP"])
+    found = []
+    if "histogram_mAP" in first:
+        found.append(("colour histogram", first, "histogram"))
+    found.append(("untrained network, fused", first, "fused"))
+    if last["epoch"] > 0:
+        title = f"trained, epoch {last['epoch']} (the result)"
+        found += [(f"{title}, {part}", last, part) for part in ("global", "local")]
+        found.append((f"{title}, fused", last, "fused"))
+        found.append((f"best epoch by mAP: {best['epoch']}, fused", best, "fused"))
+    return found
+
+
+def print_summary(
+    console: Console, config: Config, history: list[dict], directory: Path
+) -> None:
+    """Prints the table and where everything lies."""
+    compared = rows(history)
+    if compared:
+        where = (
+            f"{config.holdout_identities} held-out identities"
+            if config.holdout_identities
+            else "query against gallery"
+        )
+        table = Table(
+            title=f"{config.dataset}, {where}, % (AP: {config.average_precision}; "
+            "same identity and camera left out)",
+            title_justify="left",
+        )
+        table.add_column("")
+        for title, _ in COLUMNS:
+            table.add_column(title, justify="right")
+        for title, record, prefix in compared:
+            figures = (f"{100 * record[f'{prefix}_{name}']:.1f}" for _, name in COLUMNS)
+            table.add_row(title, *figures)
+        console.print(table)
+    else:
+        console.print("no identities: nothing to evaluate")
+    console.print(
+        f"{history[-1]['clusters']} clusters; run in {directory}", markup=False
+    )
