@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 
 from fgu_jax.errors import InputError
+from fgu_jax.networks.efficientnet import HEAD_FEATURES, EfficientNetLite
 from fgu_jax.networks.resnet import ResNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -65,6 +66,13 @@ BACKBONES = MappingProxyType(
             ),
             channels=256,
             halvings=3,
+        ),
+        "efficientnet_lite0": Backbone(
+            make=EfficientNetLite,
+            channels=HEAD_FEATURES,
+            halvings=4,
+            mean=(127 / 255,) * 3,
+            std=(128 / 255,) * 3,
         ),
     }
 )

@@ -15,14 +15,16 @@ class Conv(nn.Module):
     """Convolution ``[B,H,W,C] -> [B,h,w,features]`` with an odd square kernel, no bias.
 
     The padding is ``kernel_size // 2`` on every side, whatever the stride, as PyTorch's
-    networks have it; ``SAME`` would pad a stride of 2 on one side only. Kernel
-    ``[k,k,C,features]``; new kernels are drawn as torchvision's ResNets draw them
-    (normal, variance 2 over the outputs). The product runs in ``dtype``.
+    networks have it; ``same`` is TensorFlow's padding, one-sided where a stride of 2
+    meets an even size. Kernel ``[k,k,C,features]``; new kernels are drawn as
+    torchvision's ResNets draw them (normal, variance 2 over the outputs). The product
+    runs in ``dtype``.
     """
 
     features: int
     kernel_size: int = 1
     strides: int = 1
+    same: bool = False
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
 
@@ -36,7 +38,7 @@ class Conv(nn.Module):
             # XLA's 1 x 1 convolution is slow backwards on a CPU; as a matrix product
             # the whole ResNet-50 step takes little more than half the time.
             return jnp.einsum("bhwc,cf->bhwf", x[:, ::s, ::s], kernel[0, 0])
-        padding = [(k // 2, k // 2)] * 2
+        padding = "SAME" if self.same else [(k // 2, k // 2)] * 2
         layout = ("NHWC", "HWIO", "NHWC")
         return lax.conv_general_dilated(
             x, kernel, (s, s), padding, dimension_numbers=layout
@@ -49,7 +51,13 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 def batch_norm(
-    *, train: bool, dtype: Any, param_dtype: Any, axis_name: str | None, momentum: float
+    *,
+    train: bool,
+    dtype: Any,
+    param_dtype: Any,
+    axis_name: str | None,
+    momentum: float,
+    epsilon: float = 1e-5,
 ) -> Any:
     """``flax.linen.BatchNorm`` over the global batch, its statistics never narrow.
 
@@ -60,7 +68,7 @@ def batch_norm(
         nn.BatchNorm,
         use_running_average=not train,
         momentum=momentum,
-        epsilon=1e-5,
+        epsilon=epsilon,
         dtype=dtype,
         param_dtype=param_dtype,
         axis_name=axis_name,
