@@ -1,0 +1,23 @@
+"""Images for training, labels for evaluation, and every way that both come in."""
+
+from fgu_jax.data.dataset import Dataset, Labels
+from fgu_jax.data.histogram import color_histogram
+from fgu_jax.data.images import ImageSet, Progress
+from fgu_jax.data.load import NAMES, canonical_name, load_dataset
+from fgu_jax.data.subsets import hold_out_identities, limit_identities, limit_rows
+from fgu_jax.data.synthetic.settings import Settings
+
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "ImageSet",
+    "Labels",
+    "Progress",
+    "Settings",
+    "canonical_name",
+    "color_histogram",
+    "hold_out_identities",
+    "limit_identities",
+    "limit_rows",
+    "load_dataset",
+]

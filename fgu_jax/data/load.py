@@ -1,0 +1,239 @@
+"""One way in for every dataset: by name, from the folder that people have."""
+
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fgu_jax.data.dataset import Dataset, Labels
+from fgu_jax.data.images import FolderSource, ImageSet, Progress, row_order
+from fgu_jax.data.layouts.folder import read_folder
+from fgu_jax.data.layouts.market import DUKE, MARKET, NameRule, read_market
+from fgu_jax.data.layouts.msmt17 import read_msmt17
+from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout, Tree
+from fgu_jax.data.subsets import split_queries
+from fgu_jax.data.synthetic.settings import Settings
+from fgu_jax.data.synthetic.write import write_synthetic
+from fgu_jax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Published:
+    """A dataset that its owners publish: how to find it, and whom to ask for it."""
+
+    title: str
+    stem: str
+    marker: str
+    read: Callable[..., Layout]
+    rule: NameRule | None
+    owners: str
+
+    def layout(self, tree: Tree, prefix: str = "") -> Layout:
+        """Entries of this dataset below ``prefix`` in a tree."""
+        if self.rule is None:
+            return self.read(tree, prefix=prefix)
+        return self.read(tree, self.rule, prefix=prefix)
+
+
+PUBLISHED = {
+    "market1501": Published(
+        "Market-1501",
+        "market",
+        "bounding_box_train",
+        read_market,
+        MARKET,
+        "its authors publish it (Zheng et al., ICCV 2015, zheng-lab.cecs.anu.edu.au, "
+        "Market-1501-v15.09.15.zip)",
+    ),
+    "dukemtmcreid": Published(
+        "DukeMTMC-reID",
+        "duke",
+        "bounding_box_train",
+        read_market,
+        DUKE,
+        "its authors withdrew DukeMTMC in 2019 and nobody publishes it officially: "
+        "use a copy only where its terms and your ethics board allow it",
+    ),
+    "msmt17": Published(
+        "MSMT17",
+        "msmt17",
+        "list_train.txt",
+        read_msmt17,
+        None,
+        "its authors give it on a signed release agreement (Wei et al., CVPR 2018, "
+        "pkuvmc.com)",
+    ),
+}
+ALIASES = {"duke": "dukemtmcreid", "market": "market1501"}
+NAMES = ("synthetic", "market1501", "duke", "msmt17", "folder")
+
+
+def canonical_name(name: str) -> str:
+    """A dataset's one name; raises InputError with the near miss.
+
+    >>> canonical_name("duke")
+    'dukemtmcreid'
+    """
+    known = {*NAMES, *PUBLISHED, *ALIASES}
+    if name in known:
+        return ALIASES.get(name, name)
+    near = difflib.get_close_matches(str(name).lower(), sorted(known), 1, 0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InputError(f"unknown dataset {name!r}: {hint}there are {', '.join(NAMES)}")
+
+
+def load_dataset(
+    name: str,
+    *,
+    data_dir: str | Path,
+    seed: int = 0,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+    pattern: str | None = None,
+    table: str | Path | None = None,
+    settings: Settings | None = None,
+) -> Dataset:
+    """Images and labels of a dataset, rows in an order that carries nothing.
+
+    Rows go by a hash of the file names, so a folder listed in any order gives the same
+    rows. No picture is decoded here, unless ``skip_bad`` asks which ones can be.
+
+    Args:
+      name: ``synthetic`` (drawn now, if it is not there yet), ``market1501``, ``duke``,
+        ``msmt17`` or ``folder`` (any tree of images).
+      data_dir: the folder that holds the dataset's folder, or that folder itself.
+      seed: of ``synthetic``, where ``settings`` do not say it.
+      skip_bad: leave out images that cannot be decoded; ``Dataset.skipped`` names them.
+      progress: called with (done, total, what).
+      pattern, table: where ``folder`` has its labels from: a glob with groups such as
+        ``{identity}_c{camera}*.jpg``, or a CSV file with the columns image, identity,
+        camera, split; neither means no labels.
+      settings: of ``synthetic``.
+
+    Returns:
+      The dataset; ``train_labels``, ``query`` and ``gallery`` are None without labels.
+
+    Raises:
+      InputError: unknown name, missing or wrong folder (and where to get the data).
+    """
+    name, data_dir = canonical_name(name), Path(data_dir)
+    if name != "folder" and (pattern is not None or table is not None):
+        raise InputError(f"pattern and table are for the dataset 'folder', not {name}")
+    if name == "synthetic":
+        root = write_synthetic(settings or Settings(seed=seed), data_dir, progress)
+        tree = FolderTree(root)
+        layout = read_market(tree, MARKET)
+    elif name == "folder":
+        if not data_dir.is_dir():
+            raise InputError(f"data_dir {str(data_dir)!r} is not a folder: name one")
+        tree = FolderTree(data_dir)
+        layout = read_folder(tree, pattern=pattern, table=read_table(table))
+    else:
+        tree = FolderTree(find_folder(name, data_dir))
+        layout = PUBLISHED[name].layout(tree)
+    dataset = build_dataset(name, layout, FolderSource(tree.root))
+    return leave_out_bad(dataset, progress) if skip_bad else dataset
+
+
+def find_folder(name: str, data_dir: Path) -> Path:
+    """The folder of a published dataset: ``data_dir``, or up to two levels below it."""
+    known = PUBLISHED[name]
+    if (data_dir / known.marker).exists():
+        return data_dir
+
+    def likely(folder: Path) -> list[Path]:
+        if not folder.is_dir():
+            return []
+        return sorted(
+            child
+            for child in folder.iterdir()
+            if re.sub("[^a-z0-9]", "", child.name.lower()).startswith(known.stem)
+        )
+
+    for child in likely(data_dir):
+        for folder in (child, *likely(child)):
+            if (folder / known.marker).exists():
+                return folder
+    raise InputError(
+        f"{known.title} is not in {str(data_dir)!r}: {known.owners}; then run python "
+        f"data_prep/prepare.py --dataset={name} --source=ARCHIVE_OR_FOLDER "
+        f"--data_dir={data_dir}, or point data_dir at the unpacked folder"
+    )
+
+
+def read_table(path: str | Path | None) -> str | None:
+    """Text of a CSV file, whose names may hold bytes that are not UTF-8."""
+    if path is None:
+        return None
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise InputError(f"CSV {str(path)!r}: {error.strerror or error}") from error
+
+
+def build_dataset(name: str, layout: Layout, source) -> Dataset:
+    """A dataset from the entries of a layout: junk dropped, rows in their order."""
+    train, train_labels = _split(layout.splits["train"], source)
+    query, query_labels = _split(layout.splits["query"], source)
+    gallery, gallery_labels = _split(layout.splits["gallery"], source)
+    if len(query) == 0 and train_labels is not None:
+        query, query_labels, gallery, gallery_labels = split_queries(
+            train, train_labels
+        )
+    evaluated = query_labels is not None and gallery_labels is not None
+    return Dataset(
+        name=name,
+        train=train,
+        train_labels=train_labels,
+        query=query if evaluated else None,
+        query_labels=query_labels if evaluated else None,
+        gallery=gallery if evaluated else None,
+        gallery_labels=gallery_labels if evaluated else None,
+        identity_names=layout.identity_names,
+        found=layout.found,
+    )
+
+
+def _split(entries: list[Entry], source) -> tuple[ImageSet, Labels | None]:
+    entries = [entry for entry in entries if entry.identity != -1]
+    entries = [entries[i] for i in row_order([entry.name for entry in entries])]
+    images = ImageSet(
+        names=tuple(entry.name for entry in entries),
+        keys=tuple(entry.key for entry in entries),
+        source=source,
+    )
+    identities = [e.identity for e in entries if e.identity is not None]
+    cameras = [entry.camera for entry in entries if entry.camera is not None]
+    if not entries or not identities:
+        return images, None
+    return images, Labels(
+        identities=np.asarray(identities, np.int32),
+        cameras=np.asarray(cameras, np.int32) if cameras else None,
+    )
+
+
+def leave_out_bad(dataset: Dataset, progress: Progress | None = None) -> Dataset:
+    """The dataset without the images that cannot be decoded, which it then names."""
+    checked: dict[int, list[int]] = {}
+    skipped: dict[str, str] = dict(dataset.skipped)
+    changes: dict = {}
+    for split in ("train", "query", "gallery"):
+        images, labels = getattr(dataset, split), getattr(dataset, f"{split}_labels")
+        if images is None:
+            continue
+        if id(images) not in checked:
+            bad = images.find_bad(progress=progress)
+            skipped |= bad
+            rows = [i for i, image in enumerate(images.names) if image not in bad]
+            checked[id(images)] = rows
+        rows = checked[id(images)]
+        if not rows:
+            raise InputError(
+                f"{dataset.name}: none of its {len(images)} {split} images can be read"
+            )
+        changes[split] = images.take(rows)
+        changes[f"{split}_labels"] = None if labels is None else labels.take(rows)
+    return replace(dataset, **changes, skipped=skipped)

@@ -1,0 +1,152 @@
+"""Writes drawn pedestrians as Market-1501 is: three folders of JPEG."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fgu_jax.data.synthetic.camera import photograph, set_up
+from fgu_jax.data.synthetic.settings import Settings
+from fgu_jax.data.synthetic.wardrobe import Person, dress
+from fgu_jax.errors import InputError
+
+_PERSON, _SEEN = 0, 3
+_STRANGERS = 100_000
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture to take: its file, who is on it, which camera, which time."""
+
+    folder: str
+    file: str
+    person: int
+    camera: int
+    image: int
+    bad: bool = False
+
+
+def plan(settings: Settings) -> list[Shot]:
+    """All pictures of a set, in Market-1501's folders and names."""
+    return [*_identities(settings), *_others(settings)]
+
+
+def _identities(settings: Settings) -> Iterator[Shot]:
+    last = settings.train_identities + settings.test_identities
+    for identity in range(1, last + 1):
+        rng = settings.random(_SEEN, identity)
+        seen = rng.random(settings.cameras) < settings.seen_by
+        # Two cameras at least, or nothing could be found again.
+        seen[rng.permutation(settings.cameras)[:2]] = True
+        for camera in np.flatnonzero(seen) + 1:
+            for image in range(settings.images_per_camera):
+                folder = "bounding_box_train"
+                if identity > settings.train_identities:
+                    folder = "query" if image == 0 else "bounding_box_test"
+                file = _file(identity, int(camera), image)
+                yield Shot(folder, file, identity, int(camera), image)
+
+
+def _others(settings: Settings) -> Iterator[Shot]:
+    for number in range(settings.distractors + settings.junk):
+        bad = number >= settings.distractors
+        camera = number % settings.cameras + 1
+        file = _file(-1 if bad else 0, camera, number)
+        stranger = _STRANGERS + number
+        yield Shot("bounding_box_test", file, stranger, camera, 0, bad)
+
+
+def _file(identity: int, camera: int, image: int) -> str:
+    who = "-1" if identity < 0 else f"{identity:04d}"
+    frame = 151 + 25 * image + 100 * (max(identity, 0) % 900)
+    return f"{who}_c{camera}s1_{frame:06d}_{image % 100:02d}.jpg"
+
+
+def write_synthetic(
+    settings: Settings,
+    data_dir: Path,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Path:
+    """The folder of a drawn set below ``data_dir``, drawn now unless it is there.
+
+    Same settings, same bytes (of one version of NumPy and Pillow). The folder appears
+    under its name only when it is complete.
+
+    Raises:
+      InputError: ``data_dir`` cannot be written, or the disk is full.
+    """
+    root = data_dir / f"synthetic-{settings.digest()}"
+    if (root / "settings.json").is_file():
+        return root
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(data_dir, root.name)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{root.name}-", dir=data_dir, ignore_cleanup_errors=True
+        ) as folder:
+            half = Path(folder) / root.name
+            _draw_all(settings, half, progress)
+            text = json.dumps(asdict(settings), indent=2, sort_keys=True) + "\n"
+            (half / "settings.json").write_text(text)
+            _move(half, root)
+    except OSError as error:
+        raise InputError(
+            f"generated images cannot be written below {str(data_dir)!r}: "
+            f"{error.strerror or error}; name another data_dir or free some space"
+        ) from error
+    return root
+
+
+def _move(half: Path, root: Path) -> None:
+    try:
+        os.rename(half, root)
+    except OSError:
+        # Another process drew the same set meanwhile; its bytes are the same.
+        if not (root / "settings.json").is_file():
+            raise
+
+
+def _remove_leftovers(data_dir: Path, name: str) -> None:
+    """What a killed process left behind; nobody draws for an hour."""
+    newest = max((p.stat().st_mtime for p in data_dir.iterdir()), default=0.0)
+    for folder in data_dir.glob(f".{name}-*"):
+        if folder.stat().st_mtime < newest - 3600:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _draw_all(
+    settings: Settings,
+    root: Path,
+    progress: Callable[[int, int, str], None] | None,
+) -> None:
+    shots = plan(settings)
+    for folder in ("bounding_box_train", "query", "bounding_box_test"):
+        (root / folder).mkdir(parents=True)
+    cameras = {c: set_up(settings, c) for c in range(1, settings.cameras + 1)}
+    people: dict[int, Person] = {
+        shot.person: dress(settings.random(_PERSON, shot.person), settings)
+        for shot in shots
+    }
+
+    def draw(shot: Shot) -> None:
+        picture = photograph(
+            settings,
+            cameras[shot.camera],
+            people[shot.person],
+            *(shot.person, shot.camera, shot.image),
+            bad=shot.bad,
+        )
+        path = root / shot.folder / shot.file
+        Image.fromarray(picture).save(path, "JPEG", quality=90)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for done, _ in enumerate(pool.map(draw, shots), 1):
+            if progress is not None:
+                progress(done, len(shots), "drawing synthetic images")
