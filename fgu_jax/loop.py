@@ -93,8 +93,8 @@ def fit(
 def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Run:
     going_on = bool(saved["epochs"])
     with tracker.bar() as progress:
-        train, images, judge = _open_data(config, data, progress)
-    names, num_images = train.names, len(images)
+        names, images, judge = _open_data(config, data, progress)
+    num_images = len(images)
     starting.check_with_data(config, num_images)
     digest = starting.fingerprint(names, images)
     if going_on and saved["fingerprint"] != digest:
@@ -249,7 +249,7 @@ def epoch_order(seed: int, epoch: int, num_images: int, batch_size: int) -> np.n
     return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
 
 
-def _open_data(config, data, progress) -> tuple[ImageSet | "Named", np.ndarray, Judge]:
+def _open_data(config, data, progress) -> tuple[tuple[str, ...], np.ndarray, Judge]:
     """Training images without labels, and the judge, who alone gets labels."""
     size = (config.image_height, config.image_width)
     if isinstance(data, np.ndarray):
@@ -259,7 +259,7 @@ def _open_data(config, data, progress) -> tuple[ImageSet | "Named", np.ndarray, 
                 f"[N, {size[0]}, {size[1]}, 3], or change image_height and image_width"
             )
         names = tuple(f"{row:08d}" for row in range(len(data)))
-        return Named(names), data, Judge(None, *size)
+        return names, data, Judge(None, *size)
     dataset = data if data is not None else starting.read_dataset(config, progress)
     judge = Judge(
         dataset,
@@ -267,14 +267,8 @@ def _open_data(config, data, progress) -> tuple[ImageSet | "Named", np.ndarray, 
         average_precision=config.average_precision,
         progress=progress,
     )
-    return dataset.train, dataset.train.decode(*size, progress=progress), judge
-
-
-@dataclasses.dataclass(frozen=True)
-class Named:
-    """Names of images that came as an array."""
-
-    names: tuple[str, ...]
+    images: ImageSet = dataset.train  # from here on: pictures, names, no identity
+    return images.names, images.decode(*size, progress=progress), judge
 
 
 def _first_state(config, variables, optimizer, num_images) -> TrainState:

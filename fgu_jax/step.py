@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 from fgu_jax import losses, memory
 from fgu_jax.augment import augment, image_keys
 from fgu_jax.errors import InputError
-from fgu_jax.state import TrainState
+from fgu_jax.state import LOSSES, TrainState
 
 AXIS = "data"
 
@@ -126,7 +126,7 @@ def make_train_step(
         def gather(x, axis=0):  # in global batch order
             return lax.all_gather(x, AXIS, axis=axis, tiled=True)
 
-        named = dict(zip(state.sums, parts, strict=True))
+        named = dict(zip(LOSSES, parts, strict=True))
         new_state = state.replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),

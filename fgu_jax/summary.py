@@ -26,12 +26,12 @@ def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
     found = []
     if "histogram_mAP" in first:
         found.append(("colour histogram", first, "histogram"))
-    found.append(("untrained network, fused", first, "fused"))
+    found.append(("untrained, fused", first, "fused"))
     if last["epoch"] > 0:
-        title = f"trained, epoch {last['epoch']} (the result)"
+        title = f"epoch {last['epoch']} (last)"
         found += [(f"{title}, {part}", last, part) for part in ("global", "local")]
-        found.append((f"{title}, fused", last, "fused"))
-        found.append((f"best epoch by mAP: {best['epoch']}, fused", best, "fused"))
+        found.append((f"{title}, fused = the result", last, "fused"))
+        found.append((f"epoch {best['epoch']} (best mAP), fused", best, "fused"))
     return found
 
 
