@@ -1,0 +1,129 @@
+r"""Lower bounds of squared distances, one block of rows against another, on a device.
+
+Blocked float32 products are fast but rounded, so they never decide: they only rule
+pairs out. With :math:`y = \sigma (x - \mu)` rounded to float32, where :math:`\mu` is
+the mean row and :math:`\sigma` a power of two that brings every norm below 1, and
+:math:`q = |y|^2`, the value computed for a pair is
+
+.. math:: l_{ij} = (1 - e) q_i + (1 - e) q_j - 2\, y_i \cdot y_j \le
+   \sigma^2 |x_i - x_j|^2 + 2^{-100}.
+
+Why this holds, with u = 2^-24, the unit roundoff of float32, and D columns:
+
+* The mean and the scale cancel in a difference. Rounding y moves each row by at most
+  u |y|, hence the squared distance by at most 2u (|y_i| + |y_j|)^2 + O(u^2), which is
+  below 4.1 u (q_i + q_j).
+* A float32 sum of D products, in any order and with or without fused
+  multiply-adds, is off by at most Du / (1 - Du) |y_i| |y_j|; twice that is at most
+  Du / (1 - Du) (q_i + q_j).
+* Rounding (1 - e) q and the two additions adds at most 4u (q_i + q_j).
+* Underflow, flushed to zero or not, moves y by 2^-126 a component and the sums by as
+  much a term: together far below 2^-100, as all norms are below 1.
+
+So e = (D + 9) u / (1 - Du) suffices; it is doubled for devices on which
+``Precision.HIGHEST`` builds a float32 product out of narrower ones. Taking the mean
+away keeps e q small where features share a large offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fgu_jax.merging.duplicates import rows_per_chunk
+
+UNDERFLOW = 2.0**-100
+_UNIT_ROUNDOFF = 2.0**-24
+
+
+class Frame(NamedTuple):
+    """Where features are moved to before they are multiplied.
+
+    Attributes:
+      centre: float64 ``[D]``, subtracted.
+      scale: power of two, multiplied afterwards.
+    """
+
+    centre: np.ndarray
+    scale: float
+
+    @classmethod
+    def around(cls, features: np.ndarray) -> Frame:
+        """The mean row, and a scale that brings every norm below 1."""
+        centre = features.mean(axis=0, dtype=np.float64)
+        reach = max(
+            np.max(features.max(axis=0) - centre),
+            np.max(centre - features.min(axis=0)),
+            np.finfo(np.float64).tiny,
+        )
+        bound = float(reach) * np.sqrt(features.shape[1])
+        return cls(centre, 2.0 ** -(np.frexp(bound)[1]))
+
+    def move(self, features: np.ndarray) -> np.ndarray:
+        """Float64 rows in the frame."""
+        return (features.astype(np.float64) - self.centre) * self.scale
+
+
+class Block(NamedTuple):
+    """Rows of the frame on the device: float32 ``[B, D]`` and ``(1 - e) q``, ``[B]``.
+
+    The norm of a row that only fills the last block is infinite.
+    """
+
+    rows: jax.Array
+    norms: jax.Array
+
+
+def block_rows(num_rows: int) -> int:
+    """Rows a block: a power of two, small enough for the last block to waste little."""
+    largest = 1024 if jax.default_backend() == "cpu" else 8192
+    return min(largest, max(8, 1 << (num_rows - 1).bit_length()))
+
+
+def round_up(values: np.ndarray) -> np.ndarray:
+    """Float32 no less than the float64 values."""
+    return np.nextafter(values.astype(np.float32), np.float32(np.inf))
+
+
+def place_blocks(
+    features: np.ndarray, chosen: np.ndarray, frame: Frame, size: int
+) -> list[Block]:
+    """Move the chosen rows of features ``[N, D]`` to the device, block by block."""
+    num_columns = features.shape[1]
+    rounding = num_columns * _UNIT_ROUNDOFF
+    margin = 2 * (rounding + 9 * _UNIT_ROUNDOFF) / max(1 - rounding, 0.5)
+    step = rows_per_chunk(num_columns)
+    blocks = []
+    for start in range(0, len(chosen), size):
+        block = chosen[start : start + size]
+        rows = np.zeros((size, num_columns), np.float32)
+        norms = np.full(size, np.inf)
+        for low in range(0, len(block), step):
+            part = slice(low, min(low + step, len(block)))
+            rows[part] = frame.move(features[block[part]])
+            norms[part] = np.square(rows[part], dtype=np.float64).sum(axis=1)
+        lowered = np.nextafter((norms * (1 - margin)).astype(np.float32), -np.inf)
+        lowered[len(block) :] = np.inf
+        blocks.append(Block(jnp.asarray(rows), jnp.asarray(lowered)))
+    return blocks
+
+
+def block_pairs(num_blocks: int) -> Iterator[tuple[int, int]]:
+    """Each unordered pair of blocks once: distances are symmetric."""
+    return ((a, b) for a in range(num_blocks) for b in range(a, num_blocks))
+
+
+def lower_bounds(a: Block, b: Block) -> jax.Array:
+    """The bounds of the module's equation, float32 ``[B, B]``, infinite for padding."""
+    products = jax.lax.dot_general(
+        a.rows,
+        b.rows,
+        (((1,), (1,)), ((), ())),
+        precision=jax.lax.Precision.HIGHEST,
+        preferred_element_type=jnp.float32,
+    )
+    return a.norms[:, None] + b.norms[None, :] - 2 * products
