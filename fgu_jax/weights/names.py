@@ -1,0 +1,160 @@
+"""Which tensor of PyTorch's each of our parameters is, and how it lies in memory."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from fgu_jax.errors import InputError
+
+_LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a start took: our names, and of what was left over the source's names."""
+
+    source: str
+    taken: tuple[str, ...]
+    missing: tuple[str, ...]  # keep their random start
+    left_over: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """For a person: one line a kind, the first names of each."""
+        return [
+            f"weights: {self.source}",
+            f"  taken {len(self.taken)} arrays: {_few(self.taken)}",
+            f"  new {len(self.missing)} arrays: {_few(self.missing)}",
+            f"  left over {len(self.left_over)} arrays: {_few(self.left_over)}",
+        ]
+
+
+def _few(names: tuple[str, ...], count: int = 3) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more if names else "none"
+
+
+def source_name(backbone: str, path: tuple[str, ...]) -> str:
+    """PyTorch's name of the backbone's array at ``path``.
+
+    >>> source_name("resnet50", ("layer1_0", "downsample_1", "mean"))
+    'layer1.0.downsample.1.running_mean'
+    >>> source_name("efficientnet_lite0", ("blocks_3", "bn0", "scale"))
+    '_blocks.3._bn0.weight'
+    """
+    mark = "_" if backbone.startswith("efficientnet") else ""
+    modules = [mark + re.sub(r"_(\d+)$", r".\1", part) for part in path[:-1]]
+    return ".".join([*modules, _LEAVES[path[-1]]])
+
+
+def source_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """PyTorch's shape of a kernel of ours: OIHW for HWIO, C1HW for HWC."""
+    if name.endswith("weight") and len(shape) == 4:
+        return shape[3], shape[2], shape[0], shape[1]
+    if name.endswith("weight") and len(shape) == 3:
+        return shape[2], 1, shape[0], shape[1]
+    return shape
+
+
+def _ours(tensor: np.ndarray, ndim: int) -> np.ndarray:
+    if ndim == 4:
+        return tensor.transpose(2, 3, 1, 0)
+    if ndim == 3:
+        return tensor[:, 0].transpose(1, 2, 0)
+    return tensor
+
+
+def take_backbone(
+    backbone: str, variables: Mapping[str, Any], tensors: Mapping[str, Any], source: str
+) -> tuple[dict[str, Any], Report]:
+    """``variables`` with the backbone's arrays replaced by PyTorch's ``tensors``.
+
+    Every array of the backbone must be there, of its shape and finite, and no block of
+    a larger network may be left over: half a start is none. Classifiers are left over.
+    Raises ``InputError`` naming the layer and both shapes.
+    """
+    flat = flatten_dict(variables)
+    new, used, missing = {}, {}, []
+    for path, old in flat.items():
+        _, part, *rest = path
+        ours = "/".join(path)
+        if part != "backbone":
+            missing.append(ours)
+            continue
+        name = source_name(backbone, tuple(rest))
+        if name not in tensors:
+            raise InputError(
+                f"{source} has no {name!r}, which {backbone} needs: "
+                "its names must be those of torchvision, timm or the package it is from"
+            )
+        tensor = np.asarray(tensors[name])
+        wanted = source_shape(name, old.shape)
+        if tensor.shape != wanted:
+            raise InputError(
+                f"{source}: layer {name!r} has shape {tensor.shape}, {backbone} needs "
+                f"{wanted}: these are weights of another architecture"
+            )
+        value = _ours(tensor, len(old.shape)).astype(old.dtype)
+        if not np.isfinite(value).all():
+            raise InputError(f"{source}: layer {name!r} is not finite: get it again")
+        new[path], used[name] = value, ours
+    left_over = tuple(name for name in tensors if name not in used)
+    roots = {name.split(".")[0] for name in used}
+    for name in left_over:
+        counter = name.endswith("num_batches_tracked")
+        if name.split(".")[0] in roots and not counter:
+            raise InputError(
+                f"{source} has a layer {name!r} that {backbone} has not: "
+                "these are weights of another architecture"
+            )
+    merged = unflatten_dict(flat | new)
+    return merged, Report(source, tuple(used.values()), tuple(missing), left_over)
+
+
+def take_same(
+    variables: Mapping[str, Any], stored: Mapping[str, Any], source: str
+) -> tuple[dict[str, Any], Report]:
+    """``variables`` with every array that ``stored`` has under the same name.
+
+    The backbone must be there whole; heads that are not there stay. An array of
+    another shape is refused with both shapes.
+    """
+    flat, given = flatten_dict(variables), flatten_dict(stored)
+    taken, missing = [], []
+    new = {}
+    for path, old in flat.items():
+        name = "/".join(path)
+        if path not in given:
+            if path[1] == "backbone":
+                raise InputError(
+                    f"{source} has no {name!r}: it is a checkpoint of another backbone"
+                )
+            missing.append(name)
+            continue
+        value = given[path]
+        if np.shape(value) != old.shape:
+            raise InputError(
+                f"{source}: {name!r} has shape {np.shape(value)}, this network needs "
+                f"{old.shape}: use the backbone, num_patches and image size it had"
+            )
+        new[path] = np.asarray(value).astype(old.dtype)
+        taken.append(name)
+    left_over = tuple("/".join(map(str, p)) for p in given if p not in flat)
+    merged = unflatten_dict(flat | new)
+    return merged, Report(source, tuple(taken), tuple(missing), left_over)
+
+
+def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Every array's name, ``/`` between its parts, and its shape."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {"/".join(str(k.key) for k in path): tuple(a.shape) for path, a in flat}
