@@ -163,7 +163,8 @@ def start_network(
     if pretrained:
         from fgu_jax.weights import load_initial
 
-        variables, report = load_initial(config.init, config.backbone, variables)
+        variables, taken = load_initial(config.init, config.backbone, variables)
+        report = taken.lines()
     variables = replicate(variables, mesh)
     variables["batch_stats"] = replicate(
         first_statistics(
