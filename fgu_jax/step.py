@@ -143,7 +143,7 @@ def make_train_step(
             ),
             sums={name: state.sums[name] + named[name] for name in named},
         )
-        return new_state, named | {"grad_norm": optax.global_norm(grad)}
+        return new_state, named | {"grad_norm": optax.tree.norm(grad)}
 
     return train_step
 
