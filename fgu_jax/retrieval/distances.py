@@ -16,9 +16,9 @@ _ALL = slice(None)
 _FEWEST = 32  # rows of a block, however wide: below it a product is slow
 
 
-def row_blocks(rows: int, width: int, entries: int = _BLOCK) -> Iterator[slice]:
+def row_blocks(rows: int, width: int, entries: int | None = None) -> Iterator[slice]:
     """Slices that cut ``rows`` rows, ``width`` wide, into blocks of ``entries``."""
-    step = max(_FEWEST, entries // max(1, width))
+    step = max(_FEWEST, (entries or _BLOCK) // max(1, width))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 

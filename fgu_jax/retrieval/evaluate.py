@@ -17,6 +17,8 @@ from fgu_jax.retrieval.distances import Filter, row_blocks
 from fgu_jax.retrieval.inputs import as_feature_pair, as_real
 from fgu_jax.retrieval.protocol import Protocol
 
+_CMC = 50  # ranks of the CMC
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
@@ -32,7 +34,7 @@ class Metrics:
     num_skipped: int
     """Queries without a match."""
     cmc: tuple[float, ...] = field(repr=False)
-    """``cmc[k - 1]``: share of queries with a match among the first k."""
+    """``cmc[k - 1]``: share of queries with a match among the first k; k to 50."""
     average_precisions: np.ndarray = field(repr=False, compare=False)
     """Float64 [Q]: AP of each query; NaN where it has no match."""
     first_matches: np.ndarray = field(repr=False, compare=False)
@@ -50,7 +52,6 @@ def evaluate(
     query_rows: ArrayLike | None = None,
     average_precision: str = "hits",
     distances: ArrayLike | None = None,
-    max_rank: int = 50,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Metrics:
     """Retrieval metrics under the protocol of Market-1501.
@@ -77,7 +78,6 @@ def evaluate(
         each, which it never meets; -1 for a query from elsewhere. None: all are.
       average_precision: ``hits`` or ``trapezoid``.
       distances: finite [Q, G], smaller is nearer; used instead of features.
-      max_rank: length of ``cmc``.
       progress: called as ``progress(queries done, Q, "evaluate")``.
 
     Returns:
@@ -102,20 +102,24 @@ def evaluate(
         raise InputError(
             f"average_precision={average_precision!r}: give 'hits' or 'trapezoid'"
         )
-    if max_rank < 1:
-        raise InputError(f"max_rank={max_rank}: give 1 or more")
     protocol = Protocol(
         query_ids, gallery_ids, query_cameras, gallery_cameras, query_rows
     )
-    source = _source(query, gallery, distances, protocol)
     count = protocol.queries
+    wanted = [protocol.of(row) for row in range(count)]
+    if not any(len(matches) for matches, _ in wanted):
+        raise InputError(
+            f"none of {count} queries has a match among {len(protocol.kept)} gallery "
+            "images: compare the identities of both, and the cameras"
+        )
+    source = _source(query, gallery, distances, protocol)
     precisions = np.full(count, np.nan)
     penalties = np.full(count, np.nan)
     first_matches = np.zeros(count, np.int64)
     for rows in row_blocks(count, len(protocol.kept)):
         block = source.block(rows)
         for row, nearness in zip(range(rows.start, rows.stop), block, strict=True):
-            matches, left_out = protocol.of(row)
+            matches, left_out = wanted[row]
             if len(matches):
                 nearness[left_out] = np.inf
                 ranks = np.sort(_ranks(nearness, matches, source, row))
@@ -125,13 +129,8 @@ def evaluate(
         if progress is not None:
             progress(rows.stop, count, "evaluate")
     counted = first_matches > 0
-    if not counted.any():
-        raise InputError(
-            f"none of {count} queries has a match among {len(protocol.kept)} gallery "
-            "images: compare the identities of both, and the cameras"
-        )
-    firsts = np.bincount(first_matches[counted], minlength=max(max_rank, 10) + 1)
-    cmc = (np.cumsum(firsts[1:]) / counted.sum()).tolist()
+    firsts = np.bincount(first_matches[counted], minlength=_CMC + 1)[1 : _CMC + 1]
+    cmc = (np.cumsum(firsts) / counted.sum()).tolist()
     return Metrics(
         rank1=cmc[0],
         rank5=cmc[4],
@@ -140,7 +139,7 @@ def evaluate(
         mINP=float(penalties[counted].mean()),
         num_queries=int(counted.sum()),
         num_skipped=int(count - counted.sum()),
-        cmc=tuple(cmc[:max_rank]),
+        cmc=tuple(cmc),
         average_precisions=precisions,
         first_matches=first_matches,
     )
@@ -168,8 +167,9 @@ class _Matrix:
 
     def block(self, rows: slice) -> np.ndarray:
         block = self._values[rows][:, self._kept]
-        wide = np.float32 if block.dtype.itemsize <= 2 else np.float64
-        block = block.astype(np.promote_types(block.dtype, wide), copy=False)
+        narrow = block.dtype.itemsize <= 2 or block.dtype == np.float32
+        wide = np.promote_types(block.dtype, np.float32 if narrow else np.float64)
+        block = block.astype(wide, copy=False)
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(bad):
             raise InputError(

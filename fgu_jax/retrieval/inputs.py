@@ -1,5 +1,7 @@
 """What features and labels must be before a distance between them means anything."""
 
+import operator
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -54,7 +56,19 @@ def as_real(values: ArrayLike, name: str) -> np.ndarray:
         raise InputError(f"{name} has rows of different lengths: give one") from None
     if not np.can_cast(array.dtype, np.longdouble):
         raise InputError(f"{name} holds {array.dtype}: give real numbers")
-    return array
+    # bfloat16 and the like, in which NumPy itself cannot sort.
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
+
+
+def as_count(value: int, name: str, most: int, of: str) -> int:
+    """``value`` as an integer 1..``most``."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if not 1 <= count <= most:
+        raise InputError(f"{name}={value!r} of {of}: give a whole number, 1..{most}")
+    return count
 
 
 def _refuse_unless(good: np.ndarray, name: str, why: str) -> None:

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fgu_jax.errors import InputError
 from fgu_jax.retrieval.distances import Filter, row_blocks, squared_distances
-from fgu_jax.retrieval.inputs import as_feature_pair
+from fgu_jax.retrieval.inputs import as_count, as_feature_pair
 
 Progress = Callable[[int, int, str], None]
 
@@ -52,10 +51,7 @@ def search(
     ([[0, 2]], [[0.0, 0.8939999938011169]])
     """
     first, second = as_feature_pair(query, gallery)
-    if not 1 <= k <= len(second):
-        raise InputError(
-            f"k={k} of a gallery of {len(second)} images: ask for 1..{len(second)}"
-        )
+    k = as_count(k, "k", len(second), f"a gallery of {len(second)} images")
     found = nearest(Filter(first, second), k, progress=progress)
     return found.indices, np.sqrt(found.squared).astype(np.float32)
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from fgu_jax.errors import InputError
 from fgu_jax.retrieval.distances import Filter
-from fgu_jax.retrieval.inputs import as_feature_pair
+from fgu_jax.retrieval.inputs import as_count, as_feature_pair
 from fgu_jax.retrieval.neighbours import nearest
 from fgu_jax.retrieval.reciprocal import encode
 from fgu_jax.retrieval.sparse import SparseRows, blocks_of, ragged
@@ -69,10 +69,8 @@ def rerank(
     """
     first, second = as_feature_pair(query, gallery)
     queries, count = len(first), len(first) + len(second)
-    if not 1 <= k1 < count:
-        raise InputError(f"k1={k1} of {count} images in all: give 1..{count - 1}")
-    if not 1 <= k2 <= count:
-        raise InputError(f"k2={k2} of {count} images in all: give 1..{count}")
+    k1 = as_count(k1, "k1", count - 1, f"{count} images in all")
+    k2 = as_count(k2, "k2", count, f"{count} images in all")
     if not 0 <= lambda_value <= 1:
         raise InputError(f"lambda_value={lambda_value}: give 0..1")
     features = np.concatenate([first, second])

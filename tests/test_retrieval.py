@@ -1,0 +1,476 @@
+"""Metrics and search against sorted brute force, by hand, and on real features."""
+
+import pathlib
+import tracemalloc
+from fractions import Fraction
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fgu_jax.errors import InputError
+from fgu_jax.retrieval import distances as blocks
+from fgu_jax.retrieval import evaluate, search
+
+FIGURES = ("rank1", "rank5", "rank10", "mAP", "mINP")
+
+
+def _numbers(*shape):
+    """The same numbers in -1..1 on every machine and with every NumPy (splitmix64)."""
+    z = np.arange(1, int(np.prod(shape)) + 1, dtype=np.uint64)
+    z *= np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
+    return ((z ^ (z >> np.uint64(31))) / 2.0**63 - 1).reshape(shape)
+
+
+def _true_distances(query, gallery):
+    query, gallery = np.asarray(query, np.float64), np.asarray(gallery, np.float64)
+    return np.stack([np.square(gallery - each).sum(axis=1) for each in query])
+
+
+def _brute(matrix, query_ids, gallery_ids, query_cameras=None, gallery_cameras=None):
+    """Every figure from a stable sort of whole rows, walked image by image."""
+    found = []
+    for i, row in enumerate(matrix):
+        right = []
+        for j in np.argsort(row, kind="stable"):
+            same = gallery_ids[j] == query_ids[i]
+            camera = query_cameras is not None and (
+                query_cameras[i] == gallery_cameras[j]
+            )
+            if gallery_ids[j] == -1 or (same and camera):
+                continue
+            right.append(bool(same))
+        total = sum(right)
+        if not total:
+            continue
+        hits, trapezoid, seen, before = 0.0, 0.0, 0, 1.0
+        for position, good in enumerate(right, 1):
+            seen += good
+            precision = seen / position
+            if good:
+                hits += precision / total
+                trapezoid += (before + precision) / 2 / total
+                last = position
+            before = precision
+        first = right.index(True)
+        found.append((first < 1, first < 5, first < 10, hits, total / last, trapezoid))
+    return np.mean(found or np.zeros((1, 6)), axis=0), len(found)
+
+
+def _check(metrics, expected, counted, trapezoid=False):
+    figures = [getattr(metrics, name) for name in FIGURES]
+    wanted = expected[:5].copy()
+    if trapezoid:
+        wanted[3] = expected[5]
+    np.testing.assert_allclose(figures, wanted, rtol=0, atol=1e-12)
+    assert metrics.num_queries == counted
+
+
+# One query, five images: wrong, right, junk by camera, right, wrong.
+HAND = {
+    "distances": [[0.1, 0.2, 0.3, 0.4, 0.5]],
+    "query_ids": [4],
+    "gallery_ids": [9, 4, 4, 4, 0],
+    "query_cameras": [1],
+    "gallery_cameras": [1, 2, 1, 3, 1],
+}
+
+
+def test_by_hand():
+    metrics = evaluate(None, None, **HAND)
+    assert metrics.cmc[:4] == (0.0, 1.0, 1.0, 1.0)
+    assert len(metrics.cmc) == 50
+    assert (metrics.rank1, metrics.rank5, metrics.rank10) == (0.0, 1.0, 1.0)
+    # Ranks 2 and 3 once the same camera is gone: precisions 1/2 and 2/3.
+    assert metrics.mAP == pytest.approx(float(Fraction(7, 12)), abs=1e-15)
+    assert metrics.mINP == pytest.approx(2 / 3, abs=1e-15)
+    assert (metrics.num_queries, metrics.num_skipped) == (1, 0)
+    assert metrics.first_matches.tolist() == [2]
+    old = evaluate(None, None, **HAND, average_precision="trapezoid")
+    # (0/1 + 1/2) / 2 and (1/2 + 2/3) / 2, each a recall of 1/2.
+    assert old.mAP == pytest.approx(float(Fraction(5, 12)), abs=1e-15)
+    assert old.mINP == metrics.mINP
+
+
+def test_trapezoid_starts_at_precision_one():
+    metrics = evaluate(
+        None,
+        None,
+        distances=[[1, 2, 3]],
+        query_ids=[1],
+        gallery_ids=[1, 2, 1],
+        average_precision="trapezoid",
+    )
+    assert metrics.mAP == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2, abs=1e-15)
+
+
+def test_without_cameras_nothing_is_left_out():
+    free = {k: v for k, v in HAND.items() if "cameras" not in k}
+    metrics = evaluate(None, None, **free)
+    assert metrics.mAP == pytest.approx((1 / 2 + 2 / 3 + 3 / 4) / 3, abs=1e-15)
+
+
+def test_junk_is_dropped_and_distractors_stay():
+    common = {"distances": [[1, 2, 3]], "query_ids": [5]}
+    assert evaluate(None, None, **common, gallery_ids=[-1, -1, 5]).rank1 == 1
+    assert evaluate(None, None, **common, gallery_ids=[0, -1, 5]).mAP == 0.5
+
+
+def test_queries_without_a_match_are_reported_and_not_counted():
+    metrics = evaluate(
+        None,
+        None,
+        distances=[[1, 2], [1, 2], [2, 1], [1, 2]],
+        query_ids=[7, 8, 9, -1],
+        gallery_ids=[8, 9],
+    )
+    assert (metrics.num_queries, metrics.num_skipped) == (2, 2)
+    assert metrics.rank1 == 1
+    assert metrics.first_matches.tolist() == [0, 1, 1, 0]
+    assert np.isnan(metrics.average_precisions).tolist() == [True, False, False, True]
+
+
+def test_a_query_never_meets_itself():
+    features = [[1.0, 0.0], [0.0, 1.0], [0.8, 0.1]]
+    query = [features[0], [0.0, 0.9]]
+    metrics = evaluate(
+        query,
+        features,
+        query_ids=[1, 2],
+        gallery_ids=[1, 2, 1],
+        query_rows=[0, -1],
+    )
+    assert metrics.first_matches.tolist() == [1, 1]
+    assert metrics.average_precisions.tolist() == [1, 1]
+    alone = evaluate(
+        query, features, query_ids=[1, 2], gallery_ids=[1, 2, 3], query_rows=[0, -1]
+    )
+    assert alone.num_skipped == 1
+
+
+def test_itself_is_left_out_beside_junk_and_other_identities():
+    matrix = np.array([[0.0, 1, 2, 3], [0, 2, 1, 3]])
+    metrics = evaluate(
+        None,
+        None,
+        distances=matrix,
+        query_ids=[5, 5],
+        gallery_ids=[-1, 3, 5, 5],
+        query_rows=[1, 0],
+    )
+    # Row 1 has another identity and is left out all the same; row 0 is junk anyway.
+    assert metrics.average_precisions.tolist() == [1.0, pytest.approx(5 / 6)]
+
+
+@st.composite
+def _problems(draw):
+    queries, width = draw(st.integers(1, 6)), draw(st.integers(1, 25))
+    dim = draw(st.integers(1, 3))
+
+    def ints(shape, low, high):
+        count = int(np.prod(shape))
+        drawn = draw(st.lists(st.integers(low, high), min_size=count, max_size=count))
+        return np.array(drawn).reshape(shape)
+
+    query, gallery = ints((queries, dim), -2, 3), ints((width, dim), -2, 3)
+    query[~query.any(axis=1)] = 1
+    gallery[~gallery.any(axis=1)] = 1
+    labels = (
+        ints((queries,), 0, 3),
+        ints((width,), -1, 3),
+        ints((queries,), 0, 1),
+        ints((width,), 0, 1),
+    )
+    return query, gallery, labels, draw(st.booleans())
+
+
+@settings(max_examples=300, deadline=None)
+@given(_problems())
+def test_equals_a_stable_sort_with_many_ties(problem):
+    query, gallery, labels, cameras = problem
+    names = ("query_ids", "gallery_ids", "query_cameras", "gallery_cameras")
+    given_labels = dict(zip(names, labels, strict=True))
+    if not cameras:
+        given_labels |= {"query_cameras": None, "gallery_cameras": None}
+    matrix = _true_distances(query, gallery)
+    expected, counted = _brute(matrix, **given_labels)
+    if not counted:
+        with pytest.raises(InputError, match="has a match"):
+            evaluate(query, gallery, **given_labels)
+        return
+    hits = evaluate(query, gallery, **given_labels)
+    _check(hits, expected, counted)
+    old = evaluate(query, gallery, **given_labels, average_precision="trapezoid")
+    _check(old, expected, counted, trapezoid=True)
+    for kind in (np.float64, np.float32, np.float16, np.int16, np.int64):
+        ready = evaluate(None, None, distances=matrix.astype(kind), **given_labels)
+        assert ready == hits
+    assert hits.num_skipped == len(query) - counted
+
+
+def _crowd(near, seed=0, queries=70, width=400, dim=24, people=30):
+    """Features that lie within ``near`` of one point, where float32 is blind."""
+    rng = np.random.default_rng(seed)
+    point = rng.standard_normal(dim)
+    x = point + near * rng.standard_normal((queries + width, dim))
+    ids = rng.integers(0, people, queries + width)
+    cameras = rng.integers(0, 3, queries + width)
+    x = x.astype(np.float32)
+    labels = {
+        "query_ids": ids[:queries],
+        "gallery_ids": ids[queries:],
+        "query_cameras": cameras[:queries],
+        "gallery_cameras": cameras[queries:],
+    }
+    return x[:queries], x[queries:], labels
+
+
+@pytest.mark.parametrize("near", [1.0, 1e-2, 1e-4, 1e-6])
+def test_order_is_that_of_float64(near, monkeypatch):
+    query, gallery, labels = _crowd(near)
+    # One far image keeps the bound of the error wide for all the others.
+    gallery[0] *= 1000
+    expected, counted = _brute(_true_distances(query, gallery), **labels)
+    _check(evaluate(query, gallery, **labels), expected, counted)
+    monkeypatch.setattr(blocks, "_BLOCK", 1)
+    _check(evaluate(query, gallery, **labels), expected, counted)
+
+
+def test_float32_alone_would_not_do():
+    """The problem above is one: plain products give another order."""
+    query, gallery, labels = _crowd(1e-4)
+    plain = np.square(gallery).sum(axis=1)[None, :] - 2 * query @ gallery.T
+    expected, _ = _brute(_true_distances(query, gallery), **labels)
+    assert abs(evaluate(None, None, distances=plain, **labels).mAP - expected[3]) > 1e-3
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e18])
+def test_scale_changes_nothing(scale):
+    query, gallery, labels = _crowd(1.0, seed=1)
+    expected = evaluate(query, gallery, **labels)
+    factor = np.float32(2.0 ** round(np.log2(scale)))
+    assert evaluate(query * factor, gallery * factor, **labels) == expected
+
+
+def test_order_of_the_gallery_changes_nothing_without_ties():
+    query, gallery, labels = _crowd(1.0, seed=2)
+    expected = evaluate(query, gallery, **labels)
+    order = np.random.default_rng(0).permutation(len(gallery))
+    moved = {k: v[order] if "gallery" in k else v for k, v in labels.items()}
+    assert evaluate(query, gallery[order], **moved) == expected
+
+
+def test_identical_features_rank_by_row():
+    width = 40
+    same = np.ones((width, 3))
+    ids = np.arange(width)
+    metrics = evaluate(same[:5], same, query_ids=[0, 1, 9, 10, 39], gallery_ids=ids)
+    assert metrics.first_matches.tolist() == [1, 2, 10, 11, 40]
+
+
+def test_takes_jax_arrays_and_half_precision():
+    query, gallery, labels = _crowd(1.0, seed=3)
+    wanted = evaluate(query.astype(np.float16), gallery.astype(np.float16), **labels)
+    device = {k: jnp.asarray(v, jnp.int32) for k, v in labels.items()}
+    half = jnp.asarray(query, jnp.float16), jnp.asarray(gallery, jnp.float16)
+    assert evaluate(*half, **device) == wanted
+    matrix = jnp.asarray(_true_distances(query, gallery), jnp.bfloat16)
+    stored = np.asarray(matrix).astype(np.float32)
+    got = evaluate(None, None, distances=matrix, **labels)
+    assert got == evaluate(None, None, distances=stored, **labels)
+
+
+def test_inputs_are_left_as_they_are():
+    query, gallery, labels = _crowd(1.0, seed=4)
+    matrix = _true_distances(query, gallery)
+    copies = query.copy(), gallery.copy(), matrix.copy()
+    evaluate(query, gallery, **labels)
+    evaluate(None, None, distances=matrix, **labels)
+    for now, before in zip((query, gallery, matrix), copies, strict=True):
+        np.testing.assert_array_equal(now, before)
+
+
+def test_the_whole_matrix_is_never_held(monkeypatch):
+    query, gallery, labels = _crowd(1.0, queries=1000, width=5000, people=200)
+    monkeypatch.setattr(blocks, "_BLOCK", 1 << 16)
+    tracemalloc.start()
+    evaluate(query, gallery, **labels)
+    search(query, gallery, k=10)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < query.shape[0] * gallery.shape[0] * 4 / 2
+
+
+def test_progress_comes_to_its_end(monkeypatch):
+    query, gallery, labels = _crowd(1.0)
+    monkeypatch.setattr(blocks, "_BLOCK", 1)
+    seen = []
+    evaluate(query, gallery, **labels, progress=lambda *each: seen.append(each))
+    search(query, gallery, k=1, progress=lambda *each: seen.append(each))
+    assert seen == [
+        (done, 70, what) for what in ("evaluate", "search") for done in (32, 64, 70)
+    ]
+
+
+# rank-1, rank-5, rank-10, mAP, mINP, and mAP by the trapezoid.
+KNOWN = (
+    0.60000000000000,
+    0.84166666666667,
+    0.91666666666667,
+    0.45445072377093,
+    0.20633033240122,
+    0.43558899169753,
+)
+
+
+def test_known_figures():
+    """Computed once by ``_brute``; committed so that nothing drifts unseen."""
+    x = _numbers(900, 12)
+    person, camera = np.arange(900) % 60, np.arange(900) // 60 % 4
+    features = (x[:60][person] + x).astype(np.float32)
+    labels = {
+        "query_ids": person[:120],
+        "gallery_ids": person[120:],
+        "query_cameras": camera[:120],
+        "gallery_cameras": camera[120:],
+    }
+    metrics = evaluate(features[:120], features[120:], **labels)
+    figures = [getattr(metrics, name) for name in FIGURES]
+    np.testing.assert_allclose(figures, KNOWN[:5], rtol=0, atol=1e-9)
+    old = {"average_precision": "trapezoid"}
+    metrics = evaluate(features[:120], features[120:], **labels, **old)
+    assert metrics.mAP == pytest.approx(KNOWN[5], abs=1e-9)
+
+
+REFERENCE = (
+    pathlib.Path(__file__).resolve().parents[2]
+    / "shared/reference/osnet_x0_25_market1501.npz"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REFERENCE.exists(), reason=f"needs {REFERENCE.name}")
+def test_figures_that_other_evaluators_agree_on():
+    data = np.load(REFERENCE)
+    query, gallery = (
+        data[name].astype(np.float32)
+        / np.linalg.norm(data[name].astype(np.float32), axis=1, keepdims=True)
+        for name in ("query", "gallery")
+    )
+    labels = {k: data[k] for k in data.files if "_" in k}
+    metrics = evaluate(query, gallery, **labels)
+    figures = [getattr(metrics, name) for name in FIGURES]
+    expected = [0.914786, 0.969121, 0.980404, 0.773955, 0.437320]
+    np.testing.assert_allclose(figures, expected, rtol=0, atol=1e-5)
+    old = evaluate(query, gallery, **labels, average_precision="trapezoid")
+    assert old.mAP == pytest.approx(0.766770, abs=1e-5)
+    assert (metrics.num_queries, metrics.num_skipped) == (3368, 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_problems(), st.data())
+def test_search_equals_a_stable_sort(problem, data):
+    query, gallery, _, _ = problem
+    k = data.draw(st.integers(1, len(gallery)))
+    matrix = _true_distances(query, gallery)
+    order = np.argsort(matrix, axis=1, kind="stable")[:, :k]
+    indices, found = search(query, gallery, k=k)
+    np.testing.assert_array_equal(indices, order)
+    expected = np.sqrt(np.take_along_axis(matrix, order, axis=1)).astype(np.float32)
+    np.testing.assert_array_equal(found, expected)
+    assert (indices.dtype, found.dtype) == (np.int64, np.float32)
+
+
+@pytest.mark.parametrize("near", [1.0, 1e-3, 1e-6])
+@pytest.mark.parametrize("k", [1, 10, 400])
+def test_search_is_exact_where_float32_is_blind(near, k, monkeypatch):
+    query, gallery, _ = _crowd(near, seed=5)
+    matrix = _true_distances(query, gallery)
+    order = np.argsort(matrix, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(search(query, gallery, k=k)[0], order)
+    monkeypatch.setattr(blocks, "_BLOCK", 1)
+    np.testing.assert_array_equal(search(query, gallery, k=k)[0], order)
+
+
+def test_search_where_the_gallery_is_cut_into_groups():
+    """Wide enough for groups of several columns, sorted by identity as folders are."""
+    rng = np.random.default_rng(6)
+    people = rng.standard_normal((70, 16))
+    gallery = np.repeat(people, 53, axis=0) + 0.2 * rng.standard_normal((3710, 16))
+    gallery = gallery.astype(np.float32)
+    query = people[:40].astype(np.float32)
+    order = np.argsort(_true_distances(query, gallery), axis=1, kind="stable")
+    for k in (1, 30, 60):
+        np.testing.assert_array_equal(search(query, gallery, k=k)[0], order[:, :k])
+
+
+GOOD = {
+    "query": [[1.0, 0.0], [0.0, 1.0]],
+    "gallery": [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
+    "query_ids": [1, 2],
+    "gallery_ids": [1, 2, 1],
+}
+MATRIX = {
+    "query": None,
+    "gallery": None,
+    "query_ids": [1, 2],
+    "gallery_ids": [1, 2, 1],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"query": [[1.0, np.nan], [0, 1]]}, r"query row 0 holds NaN"),
+        ({"gallery": [[1, 0], [0, 1], [np.inf, 1]]}, r"gallery row 2 holds NaN"),
+        ({"query": [[1e300, 0], [0, 1]]}, r"query row 0 holds NaN or infinity"),
+        ({"query": [[1, 0], [0, 0]]}, r"query row 1 has zero norm"),
+        ({"gallery": np.zeros((3, 2))}, r"gallery row 0 \(and 2 more\) has zero norm"),
+        ({"query": [[1, 0, 0], [0, 1, 0]]}, r"query is 3 wide and gallery 2"),
+        ({"query": np.ones((2, 0))}, r"query has shape \(2, 0\)"),
+        ({"gallery": np.ones(3)}, r"gallery has shape \(3,\)"),
+        ({"query": [[1, 0], [1]]}, r"query has rows of different lengths"),
+        ({"query": [["a", "b"], ["c", "d"]]}, r"query holds <U1"),
+        ({"query": [[1j, 0], [0, 1]]}, r"query holds complex128"),
+        ({"query_ids": [1]}, r"have 2 and 3 rows, query_ids and gallery_ids 1 and 3"),
+        ({"gallery_ids": [1, 2]}, r"query_ids and gallery_ids 2 and 2"),
+        ({"query_ids": [1.0, 2.0]}, r"query_ids holds float64"),
+        ({"query_ids": [[1, 2]]}, r"query_ids has shape \(1, 2\)"),
+        ({"query_ids": [8, 9]}, r"none of 2 queries has a match among 3"),
+        ({"gallery_ids": [-1, -1, -1]}, r"none of 2 queries has a match among 0"),
+        ({"query_cameras": [1, 1]}, r"query_cameras given and gallery_cameras not"),
+        ({"gallery_cameras": [1, 1, 1]}, r"gallery_cameras given and query_cameras"),
+        (
+            {"query_cameras": [1], "gallery_cameras": [1, 1, 1]},
+            r"query_cameras has shape \(1,\): give one number for each of the 2",
+        ),
+        (
+            {"query_cameras": [1, 1], "gallery_cameras": [1, 1]},
+            r"gallery_cameras has shape \(2,\)",
+        ),
+        ({"query_rows": [0, 3]}, r"query_rows reach from 0 to 3 .* 3 rows"),
+        ({"query_rows": [-2, 0]}, r"query_rows reach from -2 to 0"),
+        ({"query_rows": [0]}, r"query_rows has shape \(1,\)"),
+        ({"average_precision": "voc"}, r"average_precision='voc'"),
+        ({"query": None}, r"nothing to rank"),
+        ({"gallery": None}, r"nothing to rank"),
+        (MATRIX | {"distances": np.ones((2, 2))}, r"distances have shape \(2, 2\)"),
+        (MATRIX | {"distances": [[1, np.nan, 1]] * 2}, r"distances row 0 holds NaN"),
+        (MATRIX | {"distances": [[1, 1, 1], [1, 1, np.inf]]}, r"distances row 1"),
+        (MATRIX | {"distances": [["a"] * 3] * 2}, r"distances holds <U1"),
+    ],
+)
+def test_bad_input_is_said_in_one_line(change, words):
+    with pytest.raises(InputError, match=words) as caught:
+        evaluate(**(GOOD | change))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("k", [0, 4, -1, 1.5, "2"])
+def test_search_refuses_a_k_that_it_cannot_give(k):
+    with pytest.raises(InputError, match=r"of a gallery of 3 images.*1\.\.3"):
+        search(GOOD["query"], GOOD["gallery"], k=k)
