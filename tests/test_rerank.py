@@ -4,6 +4,7 @@ import importlib
 import math
 import pathlib
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,9 @@ def _dense(query, gallery, k1=20, k2=6, lambda_value=0.3):
     squared = np.stack([np.square(x - each).sum(axis=1) for each in x])
     largest = squared.max(axis=1, keepdims=True)
     original = squared / np.where(largest > 0, largest, 1)
-    order = original.copy()
-    np.fill_diagonal(order, -1)
-    order = np.argsort(order, axis=1, kind="stable")
+    own_first = original.copy()
+    np.fill_diagonal(own_first, -1)
+    order = np.argsort(own_first, axis=1, kind="stable")
 
     def neighbours(k):
         near = np.zeros((count, count), bool)
@@ -160,7 +161,10 @@ def test_it_helps_and_evaluate_takes_it():
     ids = np.repeat(np.arange(40), 10)
     x = rng.standard_normal((40, 16))[ids] + 1.1 * rng.standard_normal((400, 16))
     query, gallery = x[::10], np.delete(x, np.s_[::10], axis=0)
-    labels = {"query_ids": ids[::10], "gallery_ids": np.delete(ids, np.s_[::10])}
+    labels: dict[str, Any] = {
+        "query_ids": ids[::10],
+        "gallery_ids": np.delete(ids, np.s_[::10]),
+    }
     before = evaluate(query, gallery, **labels)
     matrix = rerank(query, gallery, k1=9, k2=4)
     after = evaluate(None, None, distances=matrix, **labels)
@@ -203,7 +207,11 @@ def test_progress_comes_to_its_end():
     ],
 )
 def test_bad_input_is_said_in_one_line(change, words):
-    good = {"query": [[1.0, 0.0]], "gallery": [[1.0, 0], [0, 1], [1, 1]], "k1": 2}
+    good: dict[str, Any] = {
+        "query": [[1.0, 0.0]],
+        "gallery": [[1.0, 0], [0, 1], [1, 1]],
+        "k1": 2,
+    }
     with pytest.raises(InputError, match=words) as caught:
         rerank(**(good | {"k2": 2} | change))
     assert "\n" not in str(caught.value)
@@ -223,7 +231,7 @@ def test_figures_on_real_features():
     query, gallery = data["query"].astype("f4"), data["gallery"].astype("f4")
     query /= np.linalg.norm(query, axis=1, keepdims=True)
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
-    labels = {name: data[name] for name in data.files if "_" in name}
+    labels: dict[str, Any] = {name: data[name] for name in data.files if "_" in name}
     metrics = evaluate(None, None, distances=rerank(query, gallery), **labels)
     figures = metrics.rank1, metrics.mAP, metrics.mINP
     np.testing.assert_allclose(figures, (0.934382, 0.897306, 0.763803), atol=2e-6)

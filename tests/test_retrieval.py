@@ -3,6 +3,7 @@
 import pathlib
 import tracemalloc
 from fractions import Fraction
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -71,7 +72,7 @@ def _check(metrics, expected, counted, trapezoid=False):
 
 
 # One query, five images: wrong, right, junk by camera, right, wrong.
-HAND = {
+HAND: dict[str, Any] = {
     "distances": [[0.1, 0.2, 0.3, 0.4, 0.5]],
     "query_ids": [4],
     "gallery_ids": [9, 4, 4, 4, 0],
@@ -115,7 +116,7 @@ def test_without_cameras_nothing_is_left_out():
 
 
 def test_junk_is_dropped_and_distractors_stay():
-    common = {"distances": [[1, 2, 3]], "query_ids": [5]}
+    common: dict[str, Any] = {"distances": [[1, 2, 3]], "query_ids": [5]}
     assert evaluate(None, None, **common, gallery_ids=[-1, -1, 5]).rank1 == 1
     assert evaluate(None, None, **common, gallery_ids=[0, -1, 5]).mAP == 0.5
 
@@ -220,7 +221,7 @@ def _crowd(near, seed=0, queries=70, width=400, dim=24, people=30):
     ids = rng.integers(0, people, queries + width)
     cameras = rng.integers(0, 3, queries + width)
     x = x.astype(np.float32)
-    labels = {
+    labels: dict[str, Any] = {
         "query_ids": ids[:queries],
         "gallery_ids": ids[queries:],
         "query_cameras": cameras[:queries],
@@ -275,7 +276,7 @@ def test_identical_features_rank_by_row():
 def test_takes_jax_arrays_and_half_precision():
     query, gallery, labels = _crowd(1.0, seed=3)
     wanted = evaluate(query.astype(np.float16), gallery.astype(np.float16), **labels)
-    device = {k: jnp.asarray(v, jnp.int32) for k, v in labels.items()}
+    device: dict[str, Any] = {k: jnp.asarray(v, jnp.int32) for k, v in labels.items()}
     half = jnp.asarray(query, jnp.float16), jnp.asarray(gallery, jnp.float16)
     assert evaluate(*half, **device) == wanted
     matrix = jnp.asarray(_true_distances(query, gallery), jnp.bfloat16)
@@ -332,7 +333,7 @@ def test_known_figures():
     x = _numbers(900, 12)
     person, camera = np.arange(900) % 60, np.arange(900) // 60 % 4
     features = (x[:60][person] + x).astype(np.float32)
-    labels = {
+    labels: dict[str, Any] = {
         "query_ids": person[:120],
         "gallery_ids": person[120:],
         "query_cameras": camera[:120],
@@ -341,7 +342,7 @@ def test_known_figures():
     metrics = evaluate(features[:120], features[120:], **labels)
     figures = [getattr(metrics, name) for name in FIGURES]
     np.testing.assert_allclose(figures, KNOWN[:5], rtol=0, atol=1e-9)
-    old = {"average_precision": "trapezoid"}
+    old: dict[str, Any] = {"average_precision": "trapezoid"}
     metrics = evaluate(features[:120], features[120:], **labels, **old)
     assert metrics.mAP == pytest.approx(KNOWN[5], abs=1e-9)
 
@@ -361,7 +362,7 @@ def test_figures_that_other_evaluators_agree_on():
         / np.linalg.norm(data[name].astype(np.float32), axis=1, keepdims=True)
         for name in ("query", "gallery")
     )
-    labels = {k: data[k] for k in data.files if "_" in k}
+    labels: dict[str, Any] = {k: data[k] for k in data.files if "_" in k}
     metrics = evaluate(query, gallery, **labels)
     figures = [getattr(metrics, name) for name in FIGURES]
     expected = [0.914786, 0.969121, 0.980404, 0.773955, 0.437320]
@@ -408,13 +409,13 @@ def test_search_where_the_gallery_is_cut_into_groups():
         np.testing.assert_array_equal(search(query, gallery, k=k)[0], order[:, :k])
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "query": [[1.0, 0.0], [0.0, 1.0]],
     "gallery": [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
     "query_ids": [1, 2],
     "gallery_ids": [1, 2, 1],
 }
-MATRIX = {
+MATRIX: dict[str, Any] = {
     "query": None,
     "gallery": None,
     "query_ids": [1, 2],
