@@ -11,15 +11,19 @@ from fgu_jax._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from fgu_jax.config import Config as Config
+    from fgu_jax.embedder import Embedder as Embedder
+    from fgu_jax.embedder import load as load
     from fgu_jax.errors import InputError as InputError
     from fgu_jax.loop import Run as Run
     from fgu_jax.loop import fit as fit
 
 _LAZY = {
     "Config": "config",
+    "Embedder": "embedder",
     "InputError": "errors",
     "Run": "loop",
     "fit": "loop",
+    "load": "embedder",
 }
 _MODULES = ("losses", "memory", "merging", "retrieval", "networks", "data", "presets")
 __all__ = ["__version__", *_LAZY, *_MODULES]

@@ -41,8 +41,12 @@ class Checkpoints:
         """Step of the newest whole checkpoint, or ``None``."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState, history: list[dict], config: dict) -> None:
+    def save(self, state: TrainState, history: dict) -> None:
         """Keeps the state under its step; one of that step that exists stays.
+
+        Args:
+          state: the whole state.
+          history: a JSON object, given back on resume.
 
         Raises:
           InputError: the disk is full or the folder cannot be written; the previous
@@ -58,7 +62,7 @@ class Checkpoints:
                 args=ocp.args.Composite(
                     network=ocp.args.StandardSave(parts["network"]),
                     training=ocp.args.StandardSave(parts["training"]),
-                    history=ocp.args.JsonSave({"epochs": history, "config": config}),
+                    history=ocp.args.JsonSave(history),
                 ),
             )
             self._manager.wait_until_finished()
@@ -112,7 +116,7 @@ class Checkpoints:
         return found.network
 
     def history(self) -> dict:
-        """The history item of the newest checkpoint: ``epochs`` and ``config``."""
+        """The history item of the newest checkpoint."""
         step = self._step()
         with self._reading(step):
             found = self._manager.restore(

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fgu_jax import starting
+from fgu_jax import models, starting
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset, ImageSet
@@ -22,6 +22,7 @@ from fgu_jax.networks import global_dim
 from fgu_jax.optimizer import rate_schedule
 from fgu_jax.state import TrainState, create, with_clusters, zero_sums
 from fgu_jax.step import (
+    AXIS,
     make_mesh,
     make_train_step,
     mapped_train_step,
@@ -103,14 +104,9 @@ def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Ru
             f"{digest[:8]}): resume it on the same data"
         )
 
-    network, variables, said = starting.start_network(
-        config, mesh, None if going_on else images
-    )
-    for line in said:
-        tracker.console.print(line, markup=False)
     steps_per_epoch = num_images // config.batch_size
-    optimizer = starting.optimizer_for(config, variables["params"], steps_per_epoch)
-    embedding = Embedding(starting.build_network(config, None), mesh)
+    embedding = Embedding(models.build(config), mesh)
+    optimizer = starting.optimizer_for(config, models.shapes(config), steps_per_epoch)
 
     def embed(images, variables, progress=None):
         return embedding(variables, images, progress=progress)
@@ -118,11 +114,14 @@ def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Ru
     # Embed once; W and V are filled from this pass.
     if going_on:
         template = jax.eval_shape(
-            lambda v: _first_state(config, v, optimizer, num_images), variables
+            lambda v: _first_state(config, v, optimizer, num_images),
+            models.shapes(config),
         )
-        whole = NamedSharding(mesh, P())
-        state, _ = checkpoints.restore(template, whole)
+        state, _ = checkpoints.restore(template, NamedSharding(mesh, P()))
     else:
+        variables, said = models.start(config, mesh, images)
+        for line in said:
+            tracker.console.print(line, markup=False)
         with tracker.bar() as progress:
             features = embed(images, variables, progress)
             state = create(
@@ -143,16 +142,17 @@ def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Ru
 
     train_step = mapped_train_step(
         make_train_step(
-            network, optimizer, starting.step_options(config, steps_per_epoch)
+            models.build(config, AXIS),
+            optimizer,
+            starting.step_options(config, steps_per_epoch),
         ),
         mesh,
     )
     resident = _place_images(config, images, mesh)
 
     def save():
-        checkpoints.save(
-            state, tracker.history, {"fingerprint": digest, "config": config.to_json()}
-        )
+        history = {"epochs": tracker.history, "fingerprint": digest}
+        checkpoints.save(state, history)
 
     rate = rate_schedule(
         config.learning_rate,

@@ -1,4 +1,4 @@
-"""Everything a run needs before its first epoch: checks, data, network, state."""
+"""What a run needs before its first epoch: its folder, checks, data, optimiser."""
 
 import csv
 import hashlib
@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -17,16 +16,16 @@ from fgu_jax.config import Config
 from fgu_jax.data import (
     Dataset,
     Progress,
+    Settings,
     hold_out_identities,
     limit_identities,
     limit_rows,
     load_dataset,
 )
-from fgu_jax.embedding import first_statistics
 from fgu_jax.errors import InputError
 from fgu_jax.losses import check_num_neighbors
 from fgu_jax.optimizer import make_optimizer
-from fgu_jax.step import AXIS, StepOptions, replicate
+from fgu_jax.step import StepOptions
 
 
 def claim_directory(config: Config) -> Path:
@@ -71,10 +70,11 @@ def read_dataset(config: Config, progress: Progress | None) -> Dataset:
     pattern, table = config.pattern, None
     if pattern is not None and pattern.lower().endswith(".csv"):
         pattern, table = None, pattern
+    drawn = Settings(seed=config.seed, difficulty=config.difficulty)
     dataset = load_dataset(
         config.dataset,
         data_dir=config.data_dir,
-        seed=config.seed,
+        settings=drawn if config.dataset == "synthetic" else None,
         skip_bad=config.skip_bad,
         pattern=pattern,
         table=table,
@@ -140,64 +140,9 @@ def clusters_a_merge(config: Config, num_images: int) -> int:
     return int(np.floor(config.merge_fraction * num_images + 1e-9))
 
 
-def start_network(
-    config: Config, mesh: Mesh, images: np.ndarray | None
-) -> tuple[networks.Network, dict, list[str]]:
-    """The network, its variables on the mesh, and what was said of its weights.
-
-    Args:
-      config: the run's.
-      mesh: devices.
-      images: uint8 [N, H, W, 3], for BatchNorm's first statistics; ``None`` leaves
-        them (a checkpoint brings its own).
-    """
-    shape = (1, config.image_height, config.image_width, 3)
-    network = build_network(config, AXIS)
-    variables = jax.jit(network.init, static_argnames="train")(
-        jax.random.key(config.seed), jnp.zeros(shape), train=False
-    )
-    if images is None:
-        return network, replicate(variables, mesh), []
-    pretrained = config.init != "random"
-    report: list[str] = []
-    if pretrained:
-        from fgu_jax.weights import load_initial
-
-        variables, taken = load_initial(config.init, config.backbone, variables)
-        report = taken.lines()
-    variables = replicate(variables, mesh)
-    variables["batch_stats"] = replicate(
-        first_statistics(
-            build_network(config, AXIS, bn_momentum=0.0),
-            variables,
-            images,
-            mesh,
-            batch_size=config.batch_size,
-            heads_only=pretrained,
-        ),
-        mesh,
-    )
-    return network, variables, report
-
-
-def build_network(
-    config: Config, axis_name: str | None, bn_momentum: float = 0.9
-) -> networks.Network:
-    """The network of a configuration."""
-    return networks.build(
-        config.backbone,
-        num_patches=config.num_patches,
-        patch_dim=config.patch_dim,
-        patch_generator=config.patch_generator,
-        neck=config.neck,
-        dtype=jnp.dtype(config.precision),
-        axis_name=axis_name,
-        bn_momentum=bn_momentum,
-    )
-
-
-def optimizer_for(config: Config, params: dict, steps_per_epoch: int):
-    """SGD as the configuration has it."""
+def optimizer_for(config: Config, variables: dict, steps_per_epoch: int):
+    """SGD as the configuration has it, for variables or their shapes."""
+    params = variables["params"]
     if config.train_patch_generator:
         frozen = jax.tree.map(lambda _: False, params)
     else:

@@ -1,0 +1,104 @@
+"""A trained network as a function of images: what ``fgu_jax.load`` gives."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fgu_jax import models
+from fgu_jax.config import Config
+from fgu_jax.embedding import Embedding, Progress, fused
+from fgu_jax.errors import InputError
+from fgu_jax.step import make_mesh, replicate
+
+PARTS = ("fused", "global", "local")
+
+
+class Embedder:
+    """Images to unit features.
+
+    Attributes:
+      config: of the run that trained the network.
+      size: (height, width) in pixels that images are resized to.
+    """
+
+    def __init__(self, config: Config, variables: dict[str, Any]):
+        mesh = make_mesh(1)  # the same features whatever the number of devices
+        self.config = config
+        self.size = (config.image_height, config.image_width)
+        self._variables = replicate(variables, mesh)
+        self._embedding = Embedding(models.build(config), mesh)
+
+    def __call__(
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        *,
+        part: str = "fused",
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Features of images; Euclidean distance compares them.
+
+        Args:
+          images: uint8 [B, H, W, 3] of any H and W, RGB, or a list of [H, W, 3].
+          part: ``fused`` (global and patches), ``global`` or ``local``.
+          progress: called with images done, B, and what is done.
+
+        Returns:
+          NumPy float32 [B, F], unit rows.
+
+        Raises:
+          InputError: images of another type or shape, an unknown part.
+        """
+        if part not in PARTS:
+            raise InputError(f"part is {part!r}: choose {' or '.join(PARTS)}")
+        sized = np.empty((len(images), *self.size, 3), np.uint8)
+        for row, image in enumerate(images):
+            sized[row] = self._resized(row, np.asarray(image))
+        return self.parts(sized, progress=progress)[part]
+
+    def parts(
+        self, images: np.ndarray, *, progress: Progress | None = None
+    ) -> dict[str, np.ndarray]:
+        """All three features of images that have ``size`` already.
+
+        Args:
+          images: uint8 [B, height, width, 3].
+          progress: as in ``__call__``.
+
+        Returns:
+          ``fused``, ``global`` and ``local``, NumPy float32 [B, F], unit rows.
+        """
+        if len(images) == 0:
+            raise InputError("0 images: give at least one")
+        return fused(*self._embedding(self._variables, images, progress=progress))
+
+    def _resized(self, row: int, image: np.ndarray) -> np.ndarray:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(
+                f"image {row} is {image.dtype}{list(image.shape)}: give uint8 "
+                "[height, width, 3], RGB"
+            )
+        if 0 in image.shape:
+            raise InputError(f"image {row} has no pixels: {list(image.shape)}")
+        if image.shape[:2] == self.size:
+            return image
+        height, width = self.size
+        picture = Image.fromarray(image)
+        return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def load(path: str | Path) -> Embedder:
+    """The network of a run's newest checkpoint, ready for images.
+
+    Args:
+      path: a run's folder.
+
+    Returns:
+      ``Embedder``.
+
+    Raises:
+      InputError: the folder is no run, or its checkpoint cannot be used.
+    """
+    return Embedder(*models.read_run(path))

@@ -1,0 +1,109 @@
+"""The network of a configuration: built, started from weights, or read from a run."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from fgu_jax import config as config_lib
+from fgu_jax import networks
+from fgu_jax.checkpoints import Checkpoints
+from fgu_jax.config import Config
+from fgu_jax.embedding import first_statistics
+from fgu_jax.step import AXIS, replicate
+from fgu_jax.weights import load_initial
+
+
+def build(
+    config: Config, axis_name: str | None = None, bn_momentum: float = 0.9
+) -> networks.Network:
+    """The network of a configuration, its weights not yet there."""
+    return networks.build(
+        config.backbone,
+        num_patches=config.num_patches,
+        patch_dim=config.patch_dim,
+        patch_generator=config.patch_generator,
+        neck=config.neck,
+        dtype=jnp.dtype(config.precision),
+        axis_name=axis_name,
+        bn_momentum=bn_momentum,
+    )
+
+
+def shapes(config: Config) -> dict[str, Any]:
+    """``params`` and ``batch_stats`` as shapes and dtypes; nothing is computed."""
+    image = jax.ShapeDtypeStruct(
+        (1, config.image_height, config.image_width, 3), jnp.float32
+    )
+    initialise = functools.partial(build(config).init, train=False)
+    return jax.eval_shape(initialise, jax.random.key(0), image)
+
+
+def start(
+    config: Config, mesh: Mesh, images: np.ndarray
+) -> tuple[dict[str, Any], list[str]]:
+    """Variables of a new run, on the mesh, and what is to be said of their weights.
+
+    BatchNorm layers that the weights do not cover get their first statistics from
+    training images.
+
+    Args:
+      config: the run's.
+      mesh: devices.
+      images: uint8 [N, H, W, 3].
+
+    Raises:
+      InputError: weights that cannot be had or do not fit.
+    """
+    random = _random(config)
+    variables, report = load_initial(
+        config.init,
+        config.backbone,
+        random,
+        read_checkpoint=lambda path: read_run(path)[1],
+    )
+    new = [name for name in report.missing if name.startswith("batch_stats")]
+    variables = replicate(variables, mesh)
+    if new:
+        variables["batch_stats"] = replicate(
+            first_statistics(
+                build(config, AXIS, bn_momentum=0.0),
+                variables,
+                images,
+                mesh,
+                batch_size=config.batch_size,
+                heads_only=not any("backbone" in name for name in new),
+            ),
+            mesh,
+        )
+    return variables, [] if config.init == "random" else report.lines()
+
+
+def read_run(path: str | Path) -> tuple[Config, dict[str, Any]]:
+    """A run's configuration, and ``params`` and ``batch_stats`` as NumPy arrays.
+
+    Raises:
+      InputError: the folder is no run, or its newest checkpoint cannot be used.
+    """
+    path = Path(path)
+    config = config_lib.load(path / "config.json")
+    checkpoints = Checkpoints(path / "checkpoints", read_only=True)
+    try:
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        template = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+            shapes(config),
+        )
+        return config, jax.device_get(checkpoints.restore_network(template))
+    finally:
+        checkpoints.close()
+
+
+def _random(config: Config) -> dict[str, Any]:
+    image = jnp.zeros((1, config.image_height, config.image_width, 3))
+    initialise = jax.jit(functools.partial(build(config).init, train=False))
+    return dict(initialise(jax.random.key(config.seed), image))
