@@ -132,6 +132,14 @@ def test_scale_changes_nothing(factor):
     np.testing.assert_array_equal(rerank(x[:40] * factor, x[40:] * factor), expected)
 
 
+def test_result_is_a_fraction():
+    x = _people(20, 10, 16, 0.7)
+    x[40:80] = x[:40]
+    for lambda_value in (0, 0.3, 1):
+        found = rerank(x[:40], x[40:], k1=5, k2=1, lambda_value=lambda_value)
+        assert 0 <= found.min() <= found.max() <= 1
+
+
 def test_size_of_the_blocks_changes_nothing(monkeypatch):
     x = _people(20, 10, 16, 0.7)
     expected = rerank(x[:70], x[70:])

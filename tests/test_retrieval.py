@@ -257,6 +257,22 @@ def test_scale_changes_nothing(scale):
     assert evaluate(query * factor, gallery * factor, **labels) == expected
 
 
+def test_differences_that_underflow_in_float32():
+    query, gallery, labels = _crowd(1.0, seed=7)
+    query, gallery = query * np.float32(1e-22), gallery * np.float32(1e-22)
+    query[:, 0] = gallery[:, 0] = 1
+    expected, counted = _brute(_true_distances(query, gallery), **labels)
+    _check(evaluate(query, gallery, **labels), expected, counted)
+
+
+@pytest.mark.parametrize("factor", [2.0**-90, 2.0**90])
+def test_query_and_gallery_of_unlike_scale(factor):
+    query, gallery, labels = _crowd(1.0, seed=8)
+    query = query * np.float32(factor)
+    expected, counted = _brute(_true_distances(query, gallery), **labels)
+    _check(evaluate(query, gallery, **labels), expected, counted)
+
+
 def test_order_of_the_gallery_changes_nothing_without_ties():
     query, gallery, labels = _crowd(1.0, seed=2)
     expected = evaluate(query, gallery, **labels)

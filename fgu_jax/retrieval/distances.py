@@ -48,17 +48,19 @@ class Filter:
         largest = max(float(np.abs(query).max()), float(np.abs(gallery).max()))
         self._scale = 2.0 ** -math.frexp(largest)[1]
         self._right = self._moved(gallery, mean)
-        self._left = self._right if query is gallery else self._moved(query, mean)
-        self._right_square = _squares(self._right)
-        left_square = self._right_square if query is gallery else _squares(self._left)
-        self._left_square = left_square
+        right_square = _squares(self._right)
+        self._left, self._left_square = self._right, right_square
+        if query is not gallery:
+            self._left = self._moved(query, mean)
+            self._left_square = _squares(self._left)
+        self._right_square = right_square.astype(np.float32)
         # |error| of one entry, in the order of its terms: D products and sums at
         # 2^-24 of at most |x||y| each, a handful of single roundings, underflow.
         width = query.shape[1]
-        reach = np.sqrt(left_square) + np.sqrt(self._right_square.max())
         units = 1.01 * (width / 2 + 8) * 2.0**-24
+        reach = np.sqrt(self._left_square) + np.sqrt(right_square.max())
         self.error = units * reach**2 + width * float(np.finfo(np.float32).tiny)
-        self._right_square = self._right_square.astype(np.float32)
+        """Float64 [Q]: how far an entry of ``block`` may be from the truth."""
 
     def __len__(self) -> int:
         return len(self.query)
@@ -78,14 +80,13 @@ class Filter:
         return out
 
     def relative(
-        self, rows: slice, unit: np.ndarray, columns: slice = _ALL
+        self, rows: slice, largest: np.ndarray, columns: slice = _ALL
     ) -> np.ndarray:
-        """Float32 [B, G]: squared distances over ``unit`` [B], as near as they are."""
+        """Float32 [B, G], 0..1: squared distances over the ``largest`` [B] of a row."""
         out = self.block(rows, columns)
         out += self._left_square[rows, None].astype(np.float32)
-        np.maximum(out, 0, out=out)
-        out *= (self._scale**-2 / unit)[:, None].astype(np.float32)
-        return out
+        out *= (self._scale**-2 / largest)[:, None]
+        return np.clip(out, 0, 1, out=out)
 
     def exact(self, row: int, columns: np.ndarray) -> np.ndarray:
         """Float64 squared distances from one query to some gallery images."""

@@ -23,7 +23,7 @@ def mutual(lists: np.ndarray) -> np.ndarray:
 
 
 def encode(
-    features: np.ndarray, lists: np.ndarray, k1: int, unit: np.ndarray
+    features: np.ndarray, lists: np.ndarray, k1: int, largest: np.ndarray
 ) -> SparseRows:
     """V: on the expanded k-reciprocal set of i, exp(-d(i, j)) over its sum.
 
@@ -31,7 +31,7 @@ def encode(
       features: float32 [N, D].
       lists: int64 [N, k1 + 1 or more], nearest first, each image the first of its own.
       k1: neighbours that count.
-      unit: float64 [N], what squared distances of row i are divided by.
+      largest: float64 [N], squared distances of row i are divided by it.
     """
     count = len(lists)
     # The authors' rounding, half to even; + 1 for the image itself, as below.
@@ -55,7 +55,7 @@ def encode(
         i, j = np.divmod(np.flatnonzero(member), count)
         size = np.bincount(i, minlength=len(near))
         squared = squared_distances(features, features, i + rows.start, j)
-        weight = np.exp(-squared / unit[i + rows.start])
+        weight = np.exp(-squared / largest[i + rows.start])
         weight /= np.bincount(i, weight, minlength=len(near))[i]
         sizes.append(size)
         columns.append(j.astype(np.int32))

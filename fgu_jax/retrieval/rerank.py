@@ -5,7 +5,7 @@ neighbours: a few dozen numbers. Only these are held, the N lists of nearest ima
 that they come from, and the Q x G distances that are the result.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -83,8 +83,8 @@ def rerank(
         what="neighbours",
     )
     # Where all images are one and the same, every distance is 0 whatever divides it.
-    unit = np.where(furthest > 0, furthest, 1.0)
-    encoding = encode(features, lists, k1, unit)
+    largest = np.where(furthest > 0, furthest, 1.0)
+    encoding = encode(features, lists, k1, largest)
     if k2 > 1:
         encoding = encoding.mean_of(lists[:, :k2], _WORK)
 
@@ -93,14 +93,17 @@ def rerank(
     for rows in _query_blocks(encoding, having, out.shape):
         shared = _shared(encoding, having, rows, len(second))
         jaccard = 1 - shared / (2 - shared)  # as V_i and V_j both sum to 1
-        original = pairs.relative(rows, unit[rows], slice(queries, None))
+        original = pairs.relative(rows, largest[rows], slice(queries, None))
         out[rows] = (1 - lambda_value) * jaccard + lambda_value * original
         if progress is not None:
             progress(rows.stop, queries, "re-ranking")
     return out
 
 
-def _query_blocks(encoding: SparseRows, having: SparseRows, shape: tuple[int, ...]):
+def _query_blocks(
+    encoding: SparseRows, having: SparseRows, shape: tuple[int, ...]
+) -> Iterator[slice]:
+    """Blocks of queries that share about as many entries with the gallery."""
     queries, width = shape
     meets = having.size[encoding.columns[: encoding.size[:queries].sum()]]
     row = np.repeat(np.arange(queries), encoding.size[:queries])
