@@ -21,7 +21,6 @@ from fgu_jax.merging.distance_bounds import (
     Block,
     Frame,
     block_pairs,
-    block_rows,
     lower_bounds,
     place_blocks,
     round_up,
@@ -85,7 +84,9 @@ class _Refiner(NamedTuple):
             yield self._pairs(rows, rows, limits)
 
     def _pairs(self, a: np.ndarray, b: np.ndarray, limits: np.ndarray) -> Pairs:
-        moved_a, moved_b = (self.frame.move(self.features[rows]) for rows in (a, b))
+        moved_a, moved_b = (
+            self.frame.move(self.features[rows], np.float64) for rows in (a, b)
+        )
         norms_a, norms_b = (np.square(rows).sum(axis=1) for rows in (moved_a, moved_b))
         # The margin of distance_bounds with the roundoff of float64, rounded up.
         kept = 1 - 4 * (moved_a.shape[1] + 16) * 2.0**-53
@@ -116,7 +117,8 @@ def candidate_pairs(
       ``(i, j)``, int64 arrays with ``i < j``, together every pair within its limit
       and few others.
     """
-    size = block_rows(len(chosen))
+    # Small blocks hold few hits, and powers of two compile once for many a number.
+    size = min(_REFINED, max(64, 1 << (len(chosen) // 8).bit_length()))
     blocks = place_blocks(features, chosen, frame, size)
     padded = np.full(len(blocks) * size, -np.inf, np.float32)
     padded[: len(gaps)] = round_up(gaps)

@@ -1,18 +1,18 @@
 r"""Lower bounds of squared distances, one block of rows against another, on a device.
 
 Blocked float32 products are fast but rounded, so they never decide: they only rule
-pairs out. With :math:`y = \sigma (x - \mu)` rounded to float32, where :math:`\mu` is
-the mean row and :math:`\sigma` a power of two that brings every norm below 1, and
-:math:`q = |y|^2`, the value computed for a pair is
+pairs out. With :math:`y = \sigma x - o` rounded to float32, where :math:`o` is about
+the mean of the first term and :math:`\sigma` a power of two that brings every norm
+below 1, and :math:`q = |y|^2`, the value computed for a pair is
 
 .. math:: l_{ij} = (1 - e) q_i + (1 - e) q_j - 2\, y_i \cdot y_j \le
    \sigma^2 |x_i - x_j|^2 + 2^{-100}.
 
 Why this holds, with u = 2^-24, the unit roundoff of float32, and D columns:
 
-* The mean and the scale cancel in a difference. Rounding y moves each row by at most
-  u |y|, hence the squared distance by at most 2u (|y_i| + |y_j|)^2 + O(u^2), which is
-  below 4.1 u (q_i + q_j).
+* The origin cancels in a difference. Rounding y moves each row by at most u |y|, hence
+  the squared distance by at most 2u (|y_i| + |y_j|)^2 + O(u^2), which is below
+  4.1 u (q_i + q_j).
 * A float32 sum of D products, in any order and with or without fused
   multiply-adds, is off by at most Du / (1 - Du) |y_i| |y_j|; twice that is at most
   Du / (1 - Du) (q_i + q_j).
@@ -21,8 +21,8 @@ Why this holds, with u = 2^-24, the unit roundoff of float32, and D columns:
   much a term: together far below 2^-100, as all norms are below 1.
 
 So e = (D + 9) u / (1 - Du) suffices; it is doubled for devices on which
-``Precision.HIGHEST`` builds a float32 product out of narrower ones. Taking the mean
-away keeps e q small where features share a large offset.
+``Precision.HIGHEST`` builds a float32 product out of narrower ones. Taking the
+origin away keeps e q small where features share a large offset.
 """
 
 from __future__ import annotations
@@ -38,34 +38,39 @@ from fgu_jax.merging.duplicates import rows_per_chunk
 
 UNDERFLOW = 2.0**-100
 _UNIT_ROUNDOFF = 2.0**-24
+_SAMPLED = 1024
 
 
 class Frame(NamedTuple):
-    """Where features are moved to before they are multiplied.
+    """Where features are moved to before they are multiplied: ``scale x - origin``.
 
     Attributes:
-      centre: float64 ``[D]``, subtracted.
-      scale: power of two, multiplied afterwards.
+      origin: float32 ``[D]``, near the middle of the scaled features.
+      scale: a power of two.
     """
 
-    centre: np.ndarray
-    scale: float
+    origin: np.ndarray
+    scale: np.float32
 
     @classmethod
     def around(cls, features: np.ndarray) -> Frame:
-        """The mean row, and a scale that brings every norm below 1."""
-        centre = features.mean(axis=0, dtype=np.float64)
-        reach = max(
-            np.max(features.max(axis=0) - centre),
-            np.max(centre - features.min(axis=0)),
-            np.finfo(np.float64).tiny,
+        """A scale that brings every norm below 1, and the mean of some rows."""
+        num_images, num_columns = features.shape
+        reach = max(float(features.max()), -float(features.min()))
+        # Half for the scaled features, half for the origin.
+        exponent = np.frexp(2 * reach * np.sqrt(num_columns))[1]
+        scale = np.float32(2.0 ** -max(exponent, -126))
+        some = features[:: max(1, num_images // _SAMPLED)]
+        return cls(
+            (some.mean(axis=0, dtype=np.float64) * scale).astype(np.float32), scale
         )
-        bound = float(reach) * np.sqrt(features.shape[1])
-        return cls(centre, 2.0 ** -(np.frexp(bound)[1]))
 
-    def move(self, features: np.ndarray) -> np.ndarray:
-        """Float64 rows in the frame."""
-        return (features.astype(np.float64) - self.centre) * self.scale
+    def move(self, features: np.ndarray, dtype: type) -> np.ndarray:
+        """Rows in the frame, rounded once to float32 or to float64."""
+        moved: np.ndarray = features.astype(dtype)
+        moved *= self.scale
+        moved -= self.origin
+        return moved
 
 
 class Block(NamedTuple):
@@ -79,9 +84,10 @@ class Block(NamedTuple):
 
 
 def block_rows(num_rows: int) -> int:
-    """Rows a block: a power of two, small enough for the last block to waste little."""
-    largest = 1024 if jax.default_backend() == "cpu" else 8192
-    return min(largest, max(8, 1 << (num_rows - 1).bit_length()))
+    """Rows a block: as many as the device multiplies well, the last block near full."""
+    most = 704 if jax.default_backend() == "cpu" else 8192
+    num_blocks = -(-num_rows // most)
+    return max(8, -(-num_rows // (8 * num_blocks)) * 8)
 
 
 def round_up(values: np.ndarray) -> np.ndarray:
@@ -95,20 +101,19 @@ def place_blocks(
     """Move the chosen rows of features ``[N, D]`` to the device, block by block."""
     num_columns = features.shape[1]
     rounding = num_columns * _UNIT_ROUNDOFF
-    margin = 2 * (rounding + 9 * _UNIT_ROUNDOFF) / max(1 - rounding, 0.5)
+    margin = 2 * (rounding + 9 * _UNIT_ROUNDOFF) / (1 - rounding)
     step = rows_per_chunk(num_columns)
     blocks = []
     for start in range(0, len(chosen), size):
         block = chosen[start : start + size]
         rows = np.zeros((size, num_columns), np.float32)
-        norms = np.full(size, np.inf)
+        norms = np.full(size, np.inf, np.float32)
         for low in range(0, len(block), step):
             part = slice(low, min(low + step, len(block)))
-            rows[part] = frame.move(features[block[part]])
-            norms[part] = np.square(rows[part], dtype=np.float64).sum(axis=1)
-        lowered = np.nextafter((norms * (1 - margin)).astype(np.float32), -np.inf)
-        lowered[len(block) :] = np.inf
-        blocks.append(Block(jnp.asarray(rows), jnp.asarray(lowered)))
+            rows[part] = frame.move(features[block[part]], np.float32)
+            squares = np.square(rows[part], dtype=np.float64)
+            norms[part] = (1 - margin) * squares.sum(axis=1)
+        blocks.append(Block(jnp.asarray(rows), jnp.asarray(norms)))
     return blocks
 
 

@@ -28,17 +28,19 @@ def first_identical(rows: np.ndarray) -> np.ndarray:
     >>> first_identical(np.array([[1.0, 0.0], [2.0, 2.0], [1.0, -0.0]])).tolist()
     [0, 1, 0]
     """
-    num_rows, num_columns = rows.shape
-    words = num_columns * rows.itemsize // 4
-    multipliers = np.random.default_rng(0).integers(0, 1 << 63, words, np.uint64)
-    multipliers = multipliers << np.uint64(1) | np.uint64(1)
+    num_rows, row_bytes = len(rows), rows.shape[1] * rows.itemsize
+    word = np.uint64 if row_bytes % 8 == 0 else np.uint32
+    num_words = row_bytes // word(0).nbytes
+    odd = np.random.default_rng(0).integers(0, 1 << 63, num_words, np.uint64) * 2 + 1
     hashes = np.empty(num_rows, np.uint64)
-    step = rows_per_chunk(words)
+    step = rows_per_chunk(num_words)
     for start in range(0, num_rows, step):
         chunk = rows[start : start + step] + rows.dtype.type(0)  # -0.0 becomes 0.0
-        bits = chunk.view(np.uint32).astype(np.uint64)
-        bits ^= bits << np.uint64(29)
-        hashes[start : start + step] = bits @ multipliers
+        bits = chunk.view(word).astype(np.uint64, copy=False)
+        bits ^= bits >> np.uint64(32)  # a product carries upwards only
+        bits *= odd
+        bits ^= bits >> np.uint64(29)
+        hashes[start : start + step] = bits.sum(axis=1)
     _, index, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     first = index[inverse]
     copies = np.flatnonzero(first != np.arange(num_rows))

@@ -13,6 +13,10 @@ from fgu_jax.merging.distance_bounds import Block, block_pairs, lower_bounds
 Progress = Callable[[int, int, str], object]
 
 
+def _place_bits(size: int) -> int:
+    return (1 << (size - 1).bit_length()) - 1
+
+
 @jax.jit
 def _nearest_in_pair(
     a: Block, labels_a: jax.Array, b: Block, labels_b: jax.Array
@@ -24,7 +28,7 @@ def _nearest_in_pair(
     """
     bounds = jnp.maximum(lower_bounds(a, b), 0)
     bounds = jnp.where(labels_a[:, None] == labels_b[None, :], jnp.inf, bounds)
-    place = bounds.shape[0] - 1
+    place = _place_bits(bounds.shape[0])
     bits = jax.lax.bitcast_convert_type(bounds, jnp.int32) & jnp.int32(~place)
     row_places = jax.lax.broadcasted_iota(jnp.int32, bits.shape, 0)
     column_places = jax.lax.broadcasted_iota(jnp.int32, bits.shape, 1)
@@ -47,6 +51,7 @@ def nearest_elsewhere(
       about one part in 2^12 and the rounding of the product.
     """
     size = len(blocks[0].norms)
+    place = _place_bits(size)
     padded = np.full(len(blocks) * size, -1, np.int32)
     padded[: len(labels)] = labels
     label_blocks = [jnp.asarray(part) for part in padded.reshape(-1, size)]
@@ -55,10 +60,10 @@ def nearest_elsewhere(
 
     def settle(where: int, other: int, packed: jax.Array) -> None:
         host = np.asarray(packed)
-        found = (host & ~(size - 1)).view(np.float32)
+        found = (host & ~place).view(np.float32)
         closer = found < bounds[where]
         bounds[where][closer] = found[closer]
-        neighbours[where][closer] = other * size + (host[closer] & (size - 1))
+        neighbours[where][closer] = other * size + (host[closer] & place)
 
     total = len(blocks) * (len(blocks) + 1) // 2
     pending: tuple[tuple[int, int, jax.Array], ...] = ()

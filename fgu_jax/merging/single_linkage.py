@@ -129,7 +129,7 @@ def _merge_distinct(
 
     # A float64 sum of D squares is off by less than D + 2 units.
     slack = 1 + (features.shape[1] + 8) * 2.0**-52
-    to_frame = frame.scale**2 * slack
+    to_frame = float(frame.scale) ** 2 * slack
     longest = forest.squared[-1] * to_frame + UNDERFLOW
     active = rows[nearest <= longest]
     chosen, gaps = _gaps_between_rows(forest, labels, num_clusters, active)
