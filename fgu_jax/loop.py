@@ -7,16 +7,15 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from rich.console import Console
 
-from fgu_jax import models, starting
+from fgu_jax import models, starting, training_data
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
-from fgu_jax.data import Dataset, ImageSet
+from fgu_jax.data import Dataset
 from fgu_jax.embedding import Embedding
-from fgu_jax.errors import InputError
-from fgu_jax.evaluation import Judge
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks import global_dim
 from fgu_jax.optimizer import rate_schedule
@@ -30,8 +29,8 @@ from fgu_jax.step import (
     shard_batch,
 )
 from fgu_jax.stopping import Stopped, StopRequest, Watch
-from fgu_jax.summary import print_summary
-from fgu_jax.tracking import Tracker
+from fgu_jax.summary import announce, print_summary
+from fgu_jax.tracking import Tracker, bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,35 +74,42 @@ def fit(
       Stopped: SIGINT or SIGTERM came; the state was saved first.
     """
     mesh = make_mesh(config.devices)
+    console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     starting.check_before_data(config, mesh)
+    starting.check_directory(config)
+    with bar(console) as progress:
+        names, images, judge = training_data.open_data(config, data, progress)
+    starting.check_with_data(config, len(images))
+
+    # Nothing is written before all that could be refused was looked at.
     directory = starting.claim_directory(config)
     checkpoints = Checkpoints(directory / "checkpoints", keep=config.keep)
-    going_on = config.resume and checkpoints.latest() is not None
-    saved = checkpoints.history() if going_on else {"epochs": []}
-    tracker = Tracker(directory, saved["epochs"], quiet=quiet)
     try:
-        with StopRequest() as stop:
-            return _run(
-                config, data, mesh, directory, checkpoints, saved, tracker, stop
-            )
+        digest = training_data.fingerprint(names, images)
+        saved = starting.saved_history(checkpoints, digest)
+        tracker = Tracker(directory, saved["epochs"], console)
+        try:
+            with StopRequest() as stop:
+                return _run(
+                    config,
+                    names,
+                    images,
+                    judge,
+                    mesh,
+                    checkpoints,
+                    saved,
+                    tracker,
+                    stop,
+                )
+        finally:
+            tracker.close()
     finally:
-        tracker.close()
         checkpoints.close()
 
 
-def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Run:
+def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) -> Run:
+    directory, num_images = config.directory, len(images)
     going_on = bool(saved["epochs"])
-    with tracker.bar() as progress:
-        names, images, judge = _open_data(config, data, progress)
-    num_images = len(images)
-    starting.check_with_data(config, num_images)
-    digest = starting.fingerprint(names, images)
-    if going_on and saved["fingerprint"] != digest:
-        raise InputError(
-            f"{directory} was trained on other images ({saved['fingerprint'][:8]}, now "
-            f"{digest[:8]}): resume it on the same data"
-        )
-
     steps_per_epoch = num_images // config.batch_size
     embedding = Embedding(models.build(config), mesh)
     optimizer = starting.optimizer_for(config, models.shapes(config), steps_per_epoch)
@@ -122,7 +128,7 @@ def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Ru
         variables, said = models.start(config, mesh, images)
         for line in said:
             tracker.console.print(line, markup=False)
-        with tracker.bar() as progress:
+        with bar(tracker.console) as progress:
             features = embed(images, variables, progress)
             state = create(
                 variables=variables,
@@ -137,7 +143,7 @@ def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Ru
             record |= judge.histogram()
             record |= judge.network(lambda x: embed(x, variables, progress))
         tracker.epoch(record, {})
-        _announce(tracker, config, record, 0.0)
+        announce(tracker.console, config, record)
         del features, variables
 
     train_step = mapped_train_step(
@@ -148,11 +154,10 @@ def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Ru
         ),
         mesh,
     )
-    resident = _place_images(config, images, mesh)
+    resident = training_data.place_images(config, images, mesh)
 
     def save():
-        history = {"epochs": tracker.history, "fingerprint": digest}
-        checkpoints.save(state, history)
+        checkpoints.save(state, saved | {"epochs": tracker.history})
 
     rate = rate_schedule(
         config.learning_rate,
@@ -161,7 +166,7 @@ def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Ru
     )
     for epoch in range(int(state.step) // steps_per_epoch + 1, config.epochs + 1):
         started = time.perf_counter()
-        with tracker.bar() as progress:
+        with bar(tracker.console) as progress:
             state = _train_epoch(
                 epoch, config, state, train_step, images, resident, mesh, stop, progress
             )
@@ -204,7 +209,7 @@ def _run(config, data, mesh, directory, checkpoints, saved, tracker, stop) -> Ru
             "evaluate_seconds": done - merged,
         }
         tracker.epoch(record, timings)
-        _announce(tracker, config, record, done - started)
+        announce(tracker.console, config, record, done - started)
         if epoch % config.save_every == 0 or epoch == config.epochs or stop.signum:
             save()
         if stop.signum:
@@ -249,28 +254,6 @@ def epoch_order(seed: int, epoch: int, num_images: int, batch_size: int) -> np.n
     return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
 
 
-def _open_data(config, data, progress) -> tuple[tuple[str, ...], np.ndarray, Judge]:
-    """Training images without labels, and the judge, who alone gets labels."""
-    size = (config.image_height, config.image_width)
-    if isinstance(data, np.ndarray):
-        if data.ndim != 4 or data.dtype != np.uint8 or data.shape[1:] != (*size, 3):
-            raise InputError(
-                f"images are {data.dtype}{list(data.shape)}: give uint8 "
-                f"[N, {size[0]}, {size[1]}, 3], or change image_height and image_width"
-            )
-        names = tuple(f"{row:08d}" for row in range(len(data)))
-        return names, data, Judge(None, *size)
-    dataset = data if data is not None else starting.read_dataset(config, progress)
-    judge = Judge(
-        dataset,
-        *size,
-        average_precision=config.average_precision,
-        progress=progress,
-    )
-    images: ImageSet = dataset.train  # from here on: pictures, names, no identity
-    return images.names, images.decode(*size, progress=progress), judge
-
-
 def _first_state(config, variables, optimizer, num_images) -> TrainState:
     return create(
         variables=variables,
@@ -284,41 +267,3 @@ def _first_state(config, variables, optimizer, num_images) -> TrainState:
 def _merge(config: Config, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     count = starting.clusters_a_merge(config, len(features))
     return merge_clusters(features, labels, count, criterion=config.merge_criterion)
-
-
-def _place_images(config: Config, images: np.ndarray, mesh: Mesh):
-    """The training images on the devices, or ``None`` where they stay on the host."""
-    if config.images_on_device == "never":
-        return None
-    if config.images_on_device == "auto" and not _fits(images.nbytes):
-        return None
-    return replicate(images, mesh)
-
-
-def _fits(size: int) -> bool:
-    """Whether images take at most 40% of a device's memory; a CPU keeps no copy."""
-    device = jax.devices()[0]
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if not stats or "bytes_limit" not in stats:
-        return False
-    return size <= 0.4 * stats["bytes_limit"]
-
-
-def _announce(tracker: Tracker, config: Config, record: dict, seconds: float) -> None:
-    """One line on the console for an epoch."""
-    parts = [f"epoch {record['epoch']:>3}/{config.epochs}"]
-    if "loss" in record:
-        parts.append(
-            f"loss {record['loss']:.3f} (repelled {record['loss_repelled']:.3f}, "
-            f"attracted {record['loss_attracted']:.3f}, "
-            f"patch {record['loss_patch']:.3f})"
-        )
-    parts.append(f"C {record['clusters']}")
-    if "nmi" in record:
-        parts.append(f"purity {record['purity']:.3f} NMI {record['nmi']:.3f}")
-    if "fused_rank1" in record:
-        rank1, mean = 100 * record["fused_rank1"], 100 * record["fused_mAP"]
-        parts.append(f"rank-1 {rank1:.1f} mAP {mean:.1f}")
-    if seconds:
-        parts.append(f"{seconds:.1f} s")
-    tracker.console.print("  ".join(parts), markup=False)

@@ -1,8 +1,6 @@
-"""What a run needs before its first epoch: its folder, checks, data, optimiser."""
+"""What a run needs before its first epoch: its folder, checks, optimiser."""
 
 import csv
-import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -12,24 +10,16 @@ from jax.sharding import Mesh
 
 from fgu_jax import config as config_lib
 from fgu_jax import networks
+from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
-from fgu_jax.data import (
-    Dataset,
-    Progress,
-    Settings,
-    hold_out_identities,
-    limit_identities,
-    limit_rows,
-    load_dataset,
-)
 from fgu_jax.errors import InputError
 from fgu_jax.losses import check_num_neighbors
 from fgu_jax.optimizer import make_optimizer
 from fgu_jax.step import StepOptions
 
 
-def claim_directory(config: Config) -> Path:
-    """The run's folder with its ``config.json``, made or taken up again.
+def check_directory(config: Config) -> None:
+    """Refuses a run's folder that cannot be begun or taken up again; writes nothing.
 
     Raises:
       InputError: it holds a run and ``resume`` is off; or it is resumed with a
@@ -50,14 +40,26 @@ def claim_directory(config: Config) -> Path:
                 f"{name} {getattr(old, name)!r} -> {getattr(config, name)!r}"
                 for name in fields
             )
-            raise InputError(f"{directory} cannot be resumed with {changes}")
-    elif directory.is_dir() and any(directory.iterdir()):
-        raise InputError(f"{directory} is not empty and not a run: choose another")
+            raise InputError(
+                f"{directory} cannot be resumed with {changes}: give the old values"
+            )
     elif config.resume:
         raise InputError(f"{directory} holds no run to resume: leave --resume out")
+    elif directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory} is a file: choose another --workdir")
+    elif directory.is_dir() and any(directory.iterdir()):
+        raise InputError(
+            f"{directory} is not empty and not a run: choose another --workdir"
+        )
+
+
+def claim_directory(config: Config) -> Path:
+    """The run's folder, made, with its ``config.json``."""
+    directory = config.directory
+    path = directory / "config.json"
+    scratch = path.with_suffix(".json.new")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".json.new")
         scratch.write_text(config.to_json(), encoding="utf-8")
         os.replace(scratch, path)
     except OSError as error:
@@ -65,29 +67,21 @@ def claim_directory(config: Config) -> Path:
     return directory
 
 
-def read_dataset(config: Config, progress: Progress | None) -> Dataset:
-    """The dataset of the configuration, cut and held out as it says."""
-    pattern, table = config.pattern, None
-    if pattern is not None and pattern.lower().endswith(".csv"):
-        pattern, table = None, pattern
-    drawn = Settings(seed=config.seed, difficulty=config.difficulty)
-    dataset = load_dataset(
-        config.dataset,
-        data_dir=config.data_dir,
-        settings=drawn if config.dataset == "synthetic" else None,
-        skip_bad=config.skip_bad,
-        pattern=pattern,
-        table=table,
-        progress=progress,
-    )
-    # Held out first: the same identities are held out whatever the run trains on.
-    if config.holdout_identities is not None:
-        dataset = hold_out_identities(dataset, config.holdout_identities)
-    if config.limit_identities is not None:
-        dataset = limit_identities(dataset, config.limit_identities, config.seed)
-    if config.limit is not None:
-        dataset = limit_rows(dataset, config.limit)
-    return dataset
+def saved_history(checkpoints: Checkpoints, digest: str) -> dict:
+    """What the newest checkpoint says of the past, or an empty history.
+
+    Raises:
+      InputError: the checkpoint is of a run on other images.
+    """
+    if checkpoints.latest() is None:
+        return {"epochs": [], "fingerprint": digest}
+    saved = checkpoints.history()
+    if saved["fingerprint"] != digest:
+        raise InputError(
+            f"the run was trained on other images ({saved['fingerprint'][:8]}, now "
+            f"{digest[:8]}): resume it on the same data"
+        )
+    return saved
 
 
 def check_before_data(config: Config, mesh: Mesh) -> None:
@@ -166,13 +160,6 @@ def step_options(config: Config, steps_per_epoch: int) -> StepOptions:
         steps_per_epoch=steps_per_epoch,
         **{name: getattr(config, name) for name in names},
     )
-
-
-def fingerprint(names: tuple[str, ...], images: np.ndarray) -> str:
-    """A digest of the training images as they are trained on, and of their names."""
-    digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(images).data)
-    return digest.hexdigest()
 
 
 def write_clusters(path: Path, names: tuple[str, ...], clusters: np.ndarray) -> None:

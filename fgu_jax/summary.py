@@ -63,3 +63,25 @@ def print_summary(
     console.print(
         f"{history[-1]['clusters']} clusters; run in {directory}", markup=False
     )
+
+
+def announce(
+    console: Console, config: Config, record: dict, seconds: float | None = None
+) -> None:
+    """One line on the console for an epoch's record."""
+    parts = [f"epoch {record['epoch']:>3}/{config.epochs}"]
+    if "loss" in record:
+        parts.append(
+            f"loss {record['loss']:.3f} (repelled {record['loss_repelled']:.3f}, "
+            f"attracted {record['loss_attracted']:.3f}, "
+            f"patch {record['loss_patch']:.3f})"
+        )
+    parts.append(f"C {record['clusters']}")
+    if "nmi" in record:
+        parts.append(f"purity {record['purity']:.3f} NMI {record['nmi']:.3f}")
+    if "fused_rank1" in record:
+        rank1, mean = 100 * record["fused_rank1"], 100 * record["fused_mAP"]
+        parts.append(f"rank-1 {rank1:.1f} mAP {mean:.1f}")
+    if seconds is not None:
+        parts.append(f"{seconds:.1f} s")
+    console.print("  ".join(parts), markup=False)

@@ -26,11 +26,11 @@ class Tracker:
     on from, so that a stopped and resumed run leaves the file of an unstopped one.
     """
 
-    def __init__(self, directory: Path, history: list[dict], *, quiet: bool = False):
+    def __init__(self, directory: Path, history: list[dict], console: Console):
         from tensorboardX import SummaryWriter  # takes half a second to import
 
         self.history = list(history)
-        self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = console
         self._directory = directory
         path = directory / "metrics.jsonl"
         scratch = path.with_suffix(".jsonl.new")
@@ -51,28 +51,29 @@ class Tracker:
                 self._board.add_scalar(name, value, record["epoch"])
         self._board.flush()
 
-    @contextlib.contextmanager
-    def bar(self) -> Iterator[Callback]:
-        """A progress bar as a callback ``(done, total, what)``."""
-        columns = (
-            TextColumn("{task.description:>12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            tasks: dict[str, TaskID] = {}
-
-            def callback(done: int, total: int, what: str) -> None:
-                if what not in tasks:
-                    tasks[what] = progress.add_task(what, total=total)
-                progress.update(tasks[what], completed=done)
-
-            yield callback
-
     def close(self) -> None:
         """Closes the TensorBoard file."""
         self._board.close()
+
+
+@contextlib.contextmanager
+def bar(console: Console) -> Iterator[Callback]:
+    """A progress bar as a callback ``(done, total, what)``."""
+    columns = (
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def callback(done: int, total: int, what: str) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        yield callback
 
 
 def _line(record: dict) -> str:
