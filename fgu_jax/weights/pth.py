@@ -46,8 +46,9 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} is refused: {error}") from None
     except Exception as error:
         # A damaged file can break the readers of the standard library anywhere.
+        said = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{path} is damaged or not a PyTorch file ({error}): get it again"
+            f"{path} is damaged or not a PyTorch file ({said}): get it again"
         ) from None
 
 
