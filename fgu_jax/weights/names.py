@@ -84,7 +84,7 @@ def take_backbone(
     Raises ``InputError`` naming the layer and both shapes.
     """
     flat = flatten_dict(variables)
-    new, used, missing = {}, {}, []
+    new, used, missing, absent = {}, {}, [], []
     for path, old in flat.items():
         _, part, *rest = path
         ours = "/".join(path)
@@ -93,10 +93,8 @@ def take_backbone(
             continue
         name = source_name(backbone, tuple(rest))
         if name not in tensors:
-            raise InputError(
-                f"{source} has no {name!r}, which {backbone} needs: "
-                "its names must be those of torchvision, timm or the package it is from"
-            )
+            absent.append(name)
+            continue
         tensor = np.asarray(tensors[name])
         wanted = source_shape(name, old.shape)
         if tensor.shape != wanted:
@@ -108,6 +106,12 @@ def take_backbone(
         if not np.isfinite(value).all():
             raise InputError(f"{source}: layer {name!r} is not finite: get it again")
         new[path], used[name] = value, ours
+    if absent:
+        raise InputError(
+            f"{source} has no layer {_few(tuple(absent), 1)}, which {backbone} needs: "
+            "these are weights of another architecture, or not under the names of "
+            "torchvision, timm or the package they are from"
+        )
     left_over = tuple(name for name in tensors if name not in used)
     roots = {name.split(".")[0] for name in used}
     for name in left_over:
