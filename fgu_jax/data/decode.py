@@ -23,9 +23,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "MPO")
 """What is tried; no format that starts another program, as EPS does."""
 
 SUFFIXES = frozenset(
-    ("bmp", "gif", "jpeg", "jpg", "mpo", "pbm", "pgm")
-    + ("png", "pnm", "ppm", "tif", "tiff", "webp")
-)
+    ("bmp", "gif", "jpeg", "jpg", "mpo", "pbm", "pgm", "png", "pnm", "ppm")
+) | {"tif", "tiff", "webp"}
 """Endings (lower case, no dot) by which a file is taken for a picture."""
 
 _ORIENTATION = 0x0112
@@ -51,8 +50,8 @@ def is_picture(name: str) -> bool:
     (True, False)
     """
     base = name.rpartition("/")[2]
-    ending = base.rpartition(".")[2].lower()
-    return ending in SUFFIXES and not base.startswith(".")
+    start, _, ending = base.rpartition(".")
+    return ending.lower() in SUFFIXES and start != "" and not base.startswith(".")
 
 
 def decode_image(data: bytes, height: int, width: int) -> np.ndarray:
@@ -84,7 +83,7 @@ def decode_image(data: bytes, height: int, width: int) -> np.ndarray:
         return _decode(data, height, width)
     except UnreadableImage:
         raise
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage(f"over the limit of {MAX_PIXELS:,} pixels") from error
     except MemoryError:
         raise

@@ -206,6 +206,6 @@ def row_order(names: Sequence[str]) -> list[int]:
 
     >>> names = ["0001_c1.jpg", "0001_c2.jpg", "0002_c1.jpg"]
     >>> [names[i] for i in row_order(names)]
-    ['0001_c2.jpg', '0002_c1.jpg', '0001_c1.jpg']
+    ['0002_c1.jpg', '0001_c1.jpg', '0001_c2.jpg']
     """
     return sorted(range(len(names)), key=lambda i: row_key(names[i]))

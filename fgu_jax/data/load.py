@@ -3,13 +3,13 @@
 import difflib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fgu_jax.data.dataset import Dataset, Labels
-from fgu_jax.data.images import FolderSource, ImageSet, Progress, row_order
+from fgu_jax.data.images import FolderSource, ImageSet, Progress, Source, row_order
 from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import DUKE, MARKET, NameRule, read_market
 from fgu_jax.data.layouts.msmt17 import read_msmt17
@@ -134,8 +134,8 @@ def load_dataset(
     else:
         tree = FolderTree(find_folder(name, data_dir))
         layout = PUBLISHED[name].layout(tree)
-    dataset = build_dataset(name, layout, FolderSource(tree.root))
-    return leave_out_bad(dataset, progress) if skip_bad else dataset
+    source = FolderSource(tree.root)
+    return build_dataset(name, layout, source, skip_bad=skip_bad, progress=progress)
 
 
 def find_folder(name: str, data_dir: Path) -> Path:
@@ -174,11 +174,36 @@ def read_table(path: str | Path | None) -> str | None:
         raise InputError(f"CSV {str(path)!r}: {error.strerror or error}") from error
 
 
-def build_dataset(name: str, layout: Layout, source) -> Dataset:
-    """A dataset from the entries of a layout: junk dropped, rows in their order."""
-    train, train_labels = _split(layout.splits["train"], source)
-    query, query_labels = _split(layout.splits["query"], source)
-    gallery, gallery_labels = _split(layout.splits["gallery"], source)
+def build_dataset(
+    name: str,
+    layout: Layout,
+    source: Source,
+    *,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """A dataset from the entries of a layout: junk dropped, rows in their order.
+
+    With ``skip_bad``, images that cannot be decoded are left out first; queries are
+    chosen from what remains.
+    """
+    splits = {
+        split: [entry for entry in entries if entry.identity != -1]
+        for split, entries in layout.splits.items()
+    }
+    skipped: dict[str, str] = {}
+    if skip_bad:
+        for split, entries in splits.items():
+            bad = _images(entries, source).find_bad(progress=progress)
+            splits[split] = [entry for entry in entries if entry.name not in bad]
+            if entries and not splits[split]:
+                raise InputError(
+                    f"{name}: none of its {len(entries)} {split} images can be read"
+                )
+            skipped |= bad
+    train, train_labels = _split(splits["train"], source)
+    query, query_labels = _split(splits["query"], source)
+    gallery, gallery_labels = _split(splits["gallery"], source)
     if len(query) == 0 and train_labels is not None:
         query, query_labels, gallery, gallery_labels = split_queries(
             train, train_labels
@@ -193,21 +218,17 @@ def build_dataset(name: str, layout: Layout, source) -> Dataset:
         gallery=gallery if evaluated else None,
         gallery_labels=gallery_labels if evaluated else None,
         identity_names=layout.identity_names,
+        skipped=skipped,
         found=layout.found,
     )
 
 
-def _split(entries: list[Entry], source) -> tuple[ImageSet, Labels | None]:
-    entries = [entry for entry in entries if entry.identity != -1]
+def _split(entries: list[Entry], source: Source) -> tuple[ImageSet, Labels | None]:
     entries = [entries[i] for i in row_order([entry.name for entry in entries])]
-    images = ImageSet(
-        names=tuple(entry.name for entry in entries),
-        keys=tuple(entry.key for entry in entries),
-        source=source,
-    )
+    images = _images(entries, source)
     identities = [e.identity for e in entries if e.identity is not None]
     cameras = [entry.camera for entry in entries if entry.camera is not None]
-    if not entries or not identities:
+    if not identities:
         return images, None
     return images, Labels(
         identities=np.asarray(identities, np.int32),
@@ -215,25 +236,9 @@ def _split(entries: list[Entry], source) -> tuple[ImageSet, Labels | None]:
     )
 
 
-def leave_out_bad(dataset: Dataset, progress: Progress | None = None) -> Dataset:
-    """The dataset without the images that cannot be decoded, which it then names."""
-    checked: dict[int, list[int]] = {}
-    skipped: dict[str, str] = dict(dataset.skipped)
-    changes: dict = {}
-    for split in ("train", "query", "gallery"):
-        images, labels = getattr(dataset, split), getattr(dataset, f"{split}_labels")
-        if images is None:
-            continue
-        if id(images) not in checked:
-            bad = images.find_bad(progress=progress)
-            skipped |= bad
-            rows = [i for i, image in enumerate(images.names) if image not in bad]
-            checked[id(images)] = rows
-        rows = checked[id(images)]
-        if not rows:
-            raise InputError(
-                f"{dataset.name}: none of its {len(images)} {split} images can be read"
-            )
-        changes[split] = images.take(rows)
-        changes[f"{split}_labels"] = None if labels is None else labels.take(rows)
-    return replace(dataset, **changes, skipped=skipped)
+def _images(entries: list[Entry], source: Source) -> ImageSet:
+    return ImageSet(
+        names=tuple(entry.name for entry in entries),
+        keys=tuple(entry.key for entry in entries),
+        source=source,
+    )
