@@ -190,6 +190,14 @@ def test_any_damage_is_a_reason_and_never_another_error(data):
     assert image.dtype == np.uint8
 
 
+def test_a_camera_with_two_lenses_gives_its_first_picture():
+    # MPO: a JPEG with more of them behind it.
+    red, blue = (Image.new("RGB", (8, 8), c) for c in ("red", "blue"))
+    data = encode(red, "MPO", save_all=True, append_images=[blue])
+    got = decode_image(data, 8, 8).reshape(-1, 3).mean(0)
+    assert np.abs(got - [255, 0, 0]).max() < 8
+
+
 def test_endings():
     assert is_picture("a/b.JPG")
     assert is_picture("b.jpg.jpg")

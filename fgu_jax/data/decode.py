@@ -19,7 +19,7 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 1 << 27
 """Larger files are refused before they are read."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """What is tried; no format that starts another program, as EPS does."""
 
 SUFFIXES = frozenset(
