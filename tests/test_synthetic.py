@@ -122,6 +122,8 @@ def test_progress_reaches_its_end(tmp_path):
         ("images_per_camera", 1),
         ("seed", -1),
         ("tint", -0.1),
+        ("colors", 15),
+        ("shade", 0.7),
         ("train_identities", 9990),
     ],
 )
@@ -134,6 +136,8 @@ def test_every_setting_names_another_folder():
     one = Settings()
     for field in fields(Settings):
         value = getattr(one, field.name)
+        if value is None:
+            value = 2
         other = value * 0.5 if isinstance(value, float) else value + 1
         assert replace(one, **{field.name: other}).digest() != one.digest()
 

@@ -51,6 +51,9 @@ class Settings:
     shared_colors: int = 9
     # ... the share of each identity's own shade, 0.15 at difficulty 0, falls by this.
     shared_shade: float = 0.15
+    # Both may be said outright, whatever the difficulty.
+    colors: int | None = None
+    shade: float | None = None
 
     def __post_init__(self) -> None:
         least = {"train_identities": 2, "test_identities": 2, "cameras": 2}
@@ -73,14 +76,23 @@ class Settings:
                     f"{name}={getattr(self, name)}: give a value from 0 to {high:g}"
                 )
 
+        if self.colors is not None and not 2 <= self.colors <= 14:
+            raise InputError(f"colors={self.colors}: give 2 to 14")
+        if self.shade is not None and not 0 <= self.shade <= 0.5:
+            raise InputError(f"shade={self.shade}: give a value from 0 to 0.5")
+
     @property
     def palette_size(self) -> int:
         """How many clothing colours there are."""
+        if self.colors is not None:
+            return self.colors
         return 14 - round(self.shared_colors * self.difficulty)
 
     @property
-    def shade(self) -> float:
+    def own_shade(self) -> float:
         """How far an identity's shade of a colour may lie from the palette's."""
+        if self.shade is not None:
+            return self.shade
         return 0.15 - self.shared_shade * self.difficulty
 
     def scaled(self, name: str) -> float:

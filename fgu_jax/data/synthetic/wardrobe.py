@@ -91,7 +91,7 @@ def dress(rng: np.random.Generator, settings: Settings) -> Person:
 
     def color() -> Color:
         base = PALETTE[rng.integers(settings.palette_size)]
-        own = rng.uniform(-1, 1, 3) * settings.shade + rng.normal(0, 0.012, 3)
+        own = rng.uniform(-1, 1, 3) * settings.own_shade + rng.normal(0, 0.012, 3)
         return np.clip(base + own, 0.04, 0.95)
 
     def another(than: Color) -> Color:
