@@ -137,7 +137,7 @@ def test_every_setting_names_another_folder():
     for field in fields(Settings):
         value = getattr(one, field.name)
         if value is None:
-            value = 2
+            value = 3 if field.name == "colors" else 0.2
         other = value * 0.5 if isinstance(value, float) else value + 1
         assert replace(one, **{field.name: other}).digest() != one.digest()
 
