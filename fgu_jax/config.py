@@ -38,7 +38,7 @@ class Config:
     holdout_identities: int | None = _field(
         None, "evaluate on K identities taken out of the training split"
     )
-    difficulty: float = _field(0.5, "synthetic: 0 to 1, how alike and how disturbed")
+    difficulty: float = _field(0.35, "synthetic: 0 to 1, how alike and how disturbed")
     skip_bad: bool = _field(False, "go on without images that cannot be read")
 
     # Where the run goes
