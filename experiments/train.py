@@ -10,8 +10,9 @@ def parser() -> Parser:
     made = Parser(
         prog="train.py",
         description=__doc__,
-        epilog="Example: python experiments/train.py --dataset=synthetic --seed=1",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="Values shown are those of --preset=paper; --preset=quick has others. "
+        "Example: python experiments/train.py --dataset=synthetic --seed=1",
+        usage="%(prog)s [--FIELD=VALUE ...]",
     )
     add_config_flags(made)
     return made

@@ -47,11 +47,14 @@ class Parser(argparse.ArgumentParser):
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
     """A flag for each field of ``Config``; those not given are absent when parsed."""
+    group: argparse._ActionsContainer = parser
     for name, field in FIELDS.items():
+        if "group" in field.metadata:
+            group = parser.add_argument_group(field.metadata["group"])
         boolean = TYPES[name] is bool
         default = field.default
         shown = "" if default is None else f" ({default})"
-        parser.add_argument(
+        group.add_argument(
             f"--{name}",
             help=(field.metadata["help"] + shown).replace("%", "%%"),
             default=argparse.SUPPRESS,

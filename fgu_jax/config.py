@@ -17,16 +17,21 @@ from typing import Any, Literal
 from fgu_jax.errors import InputError
 
 
-def _field(default: Any, text: str) -> Any:
-    return dataclasses.field(default=default, metadata={"help": text})
+def _field(default: Any, text: str, *, group: str | None = None) -> Any:
+    """A field with its help; ``group`` begins a group of the command line's help."""
+    about = {"help": text} | ({"group": group} if group else {})
+    return dataclasses.field(default=default, metadata=about)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that decides what a run does. Symbols are those of the paper."""
 
-    # What to learn from
-    dataset: str = _field("synthetic", "synthetic, market1501, duke, msmt17 or folder")
+    dataset: str = _field(
+        "synthetic",
+        "synthetic, market1501, duke, msmt17 or folder",
+        group="What to learn from",
+    )
     data_dir: str = _field("data", "where datasets lie; for folder: the tree of images")
     pattern: str | None = _field(
         None, "folder: name pattern such as {identity}_c{camera}*.jpg, or a CSV file"
@@ -41,17 +46,19 @@ class Config:
     difficulty: float = _field(0.35, "synthetic: 0 to 1, how alike and how disturbed")
     skip_bad: bool = _field(False, "go on without images that cannot be read")
 
-    # Where the run goes
-    workdir: str | None = _field(None, "the run's folder; default runs/DATASET")
+    workdir: str | None = _field(
+        None, "the run's folder; default runs/DATASET", group="Where the run goes"
+    )
     preset: str | None = _field(
         None, "named settings; default: quick on synthetic, else paper"
     )
     resume: bool = _field(False, "go on with the run in workdir")
     seed: int = _field(0, "decides sampling, augmentation, new weights, generated data")
 
-    # Network
     backbone: str = _field(
-        "resnet50", "resnet50, resnet18, resnet_tiny or efficientnet_lite0"
+        "resnet50",
+        "resnet50, resnet18, resnet_tiny or efficientnet_lite0",
+        group="Network",
     )
     init: str = _field("imagenet", "imagenet, random, or a path to weights")
     image_height: int = _field(384, "pixels")
@@ -67,8 +74,9 @@ class Config:
         "float32", "of the backbone; tables, losses and merging stay float32"
     )
 
-    # Optimisation
-    batch_size: int = _field(32, "images a step, over all devices")
+    batch_size: int = _field(
+        32, "images a step, over all devices", group="Optimisation"
+    )
     epochs: int = _field(60, "passes over the training images")
     learning_rate: float = _field(1e-4, "SGD's, at first")
     head_learning_rate: float | None = _field(
@@ -79,8 +87,7 @@ class Config:
     momentum: float = _field(0.9, "SGD's")
     weight_decay: float = _field(1e-4, "L2, added to the gradient")
 
-    # Losses
-    temperature: float = _field(0.1, "tau of eq (1)")
+    temperature: float = _field(0.1, "tau of eq (1)", group="Losses")
     attract_weight: float = _field(0.5, "beta of eq (4)")
     attract_start: Literal["merge", "always"] = _field(
         "merge", "attracted loss from the first merge on, or always"
@@ -93,8 +100,9 @@ class Config:
         "features", "cluster memory before the first merge (zeros: as BUC)"
     )
 
-    # Merging
-    merge_start: int = _field(20, "first epoch after which clusters merge")
+    merge_start: int = _field(
+        20, "first epoch after which clusters merge", group="Merging"
+    )
     merge_every: int = _field(2, "epochs between merges")
     merge_stop: int = _field(56, "last epoch after which clusters may merge")
     merge_fraction: float = _field(0.05, "gamma: a merge step removes gamma N clusters")
@@ -102,14 +110,16 @@ class Config:
         "min", "distance between clusters"
     )
 
-    # Augmentation
-    crop: bool = _field(True, "random area and aspect crop, as BUC")
+    crop: bool = _field(
+        True, "random area and aspect crop, as BUC", group="Augmentation"
+    )
     flip: bool = _field(True, "horizontal flip of every second image")
     color_jitter: float = _field(0.0, "strength 0..1 of brightness, contrast, colour")
     erasing: float = _field(0.0, "chance that a rectangle is erased")
 
-    # Watching and keeping
-    eval_every: int = _field(10, "epochs between evaluations; 0: the ends only")
+    eval_every: int = _field(
+        10, "epochs between evaluations; 0: the ends only", group="Watching and keeping"
+    )
     average_precision: Literal["hits", "trapezoid"] = _field(
         "hits", "AP: mean precision at hits, or the trapezoid of 2015"
     )
