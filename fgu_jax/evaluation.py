@@ -4,6 +4,7 @@ The training path takes an ``ImageSet``, which has none; nothing goes from here 
 into it but figures for the log.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -19,8 +20,21 @@ PARTS = ("global", "local", "fused")
 REPORTED = ("rank1", "rank5", "rank10", "mAP", "mINP")
 
 
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The queries or the gallery: names, images uint8 [N, H, W, 3], and labels."""
+
+    names: tuple[str, ...]
+    images: np.ndarray
+    labels: Labels
+
+
 class Judge:
     """Retrieval metrics of a network, and how well clusters match identities.
+
+    Attributes:
+      train_labels: of the training images, or ``None``; for evaluation and the report.
+      test: queries and gallery, or ``None`` where nothing can be ranked.
 
     Args:
       dataset: with or without labels; without, or ``None``, no figure is given.
@@ -39,28 +53,26 @@ class Judge:
         progress: Progress | None = None,
     ):
         self._average_precision = average_precision
-        self._train_labels = None if dataset is None else dataset.train_labels
-        self._labels: tuple[Labels, Labels] | None = None
+        self.train_labels = None if dataset is None else dataset.train_labels
+        self.test: tuple[Split, Split] | None = None
         if dataset is None or dataset.query is None or dataset.gallery is None:
             return
         if dataset.query_labels is None or dataset.gallery_labels is None:
             return
-        self._labels = (dataset.query_labels, dataset.gallery_labels)
-        self._images = (
-            dataset.query.decode(height, width, progress=progress),
-            dataset.gallery.decode(height, width, progress=progress),
+        query, gallery = (
+            Split(images.names, images.decode(height, width, progress=progress), labels)
+            for images, labels in (
+                (dataset.query, dataset.query_labels),
+                (dataset.gallery, dataset.gallery_labels),
+            )
         )
-
-    @property
-    def can_rank(self) -> bool:
-        """Whether there are queries and a gallery with labels."""
-        return self._labels is not None
+        self.test = (query, gallery)
 
     def network(self, embed: Embed) -> dict[str, float]:
         """Metrics of ``global``, ``local`` and ``fused``: ``fused_rank1`` and so on."""
-        if self._labels is None:
+        if self.test is None:
             return {}
-        query, gallery = (fused(*embed(images)) for images in self._images)
+        query, gallery = (fused(*embed(split.images)) for split in self.test)
         figures: dict[str, float] = {}
         for part in PARTS:
             figures |= self._rank(query[part], gallery[part], part)
@@ -68,25 +80,28 @@ class Judge:
 
     def histogram(self) -> dict[str, float]:
         """Metrics of a colour histogram: what a network has to beat."""
-        if self._labels is None:
+        if self.test is None:
             return {}
-        query, gallery = map(color_histogram, self._images)
+        query, gallery = (color_histogram(split.images) for split in self.test)
         return self._rank(query, gallery, "histogram")
 
     def clusters(self, clusters: np.ndarray) -> dict[str, float]:
         """``purity`` and ``nmi`` of the training images' clusters, for the log only."""
-        if self._train_labels is None:
+        if self.train_labels is None:
             return {}
-        identities = self._train_labels.identities
+        identities = self.train_labels.identities
         return {
             "purity": partition.purity(clusters, identities),
             "nmi": partition.normalized_mutual_information(clusters, identities),
         }
 
     def _rank(self, query, gallery, prefix: str) -> dict[str, float]:
-        assert self._labels is not None
+        assert self.test is not None
         metrics = rank(
-            query, gallery, *self._labels, average_precision=self._average_precision
+            query,
+            gallery,
+            *(split.labels for split in self.test),
+            average_precision=self._average_precision,
         )
         return {f"{prefix}_{name}": getattr(metrics, name) for name in REPORTED}
 

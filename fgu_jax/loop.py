@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
-from fgu_jax import models, starting, training_data
+from fgu_jax import models, report, starting, training_data
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
@@ -218,6 +218,20 @@ def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) 
     clusters = np.asarray(jax.device_get(state.labels))
     starting.write_clusters(directory / "clusters.csv", names, clusters)
     print_summary(tracker.console, config, tracker.history, directory)
+    if config.report:
+        network = {"params": state.params, "batch_stats": state.batch_stats}
+        with bar(tracker.console) as progress:
+            shown = report.gather(
+                config,
+                tracker.history,
+                names=names,
+                images=images,
+                clusters=clusters,
+                judge=judge,
+                embed=lambda x: embed(x, network, progress),
+            )
+            page = report.write(directory, shown, progress=progress)
+        tracker.console.print(f"report in {page}", markup=False)
     return Run(directory, config, tracker.history, clusters, names)
 
 

@@ -1,0 +1,112 @@
+"""What a report is made of: arrays of a finished run, with labels or without."""
+
+import dataclasses
+
+import numpy as np
+
+from fgu_jax.config import Config
+from fgu_jax.data import Labels
+from fgu_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """Images of one side of the retrieval test.
+
+    Attributes:
+      names: of the images.
+      images: uint8 [N, H, W, 3], RGB.
+      features: float [N, D + U d], ``fused``: the global feature, then the patches.
+      labels: identities and cameras.
+    """
+
+    names: tuple[str, ...]
+    images: np.ndarray
+    features: np.ndarray
+    labels: Labels
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """Both sides of the retrieval test."""
+
+    query: Ranked
+    gallery: Ranked
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """A finished run, as arrays.
+
+    Attributes:
+      config: the run's configuration.
+      history: one record an epoch, as in ``metrics.jsonl``.
+      names: names of the N training images, by row.
+      images: uint8 [N, H, W, 3], RGB, by row.
+      clusters: int [N], cluster of each image.
+      patches: float [U, N, d], unit rows.
+      global_features: float [N, D], unit rows.
+      train_labels: of the training images, or ``None``; shown, never learnt from.
+      retrieval: query and gallery, or ``None`` where nothing can be ranked.
+    """
+
+    config: Config
+    history: list[dict]
+    names: tuple[str, ...]
+    images: np.ndarray
+    clusters: np.ndarray
+    patches: np.ndarray
+    global_features: np.ndarray
+    train_labels: Labels | None = None
+    retrieval: Retrieval | None = None
+
+    def __post_init__(self) -> None:
+        if not self.history:
+            raise InputError("history has 0 records: give one an epoch")
+        rows = {
+            "names": len(self.names),
+            "clusters": len(self.clusters),
+            "patches": self.patches.shape[1] if self.patches.ndim == 3 else -1,
+            "global_features": len(self.global_features),
+        }
+        if self.train_labels is not None:
+            rows["train_labels"] = len(self.train_labels)
+        _agree(rows, "images", _pictures(self.images, "images"))
+        if self.retrieval is None:
+            return
+        width = (
+            self.global_features.shape[1] + len(self.patches) * self.patches.shape[2]
+        )
+        for side in ("query", "gallery"):
+            part: Ranked = getattr(self.retrieval, side)
+            rows = {
+                f"{side} names": len(part.names),
+                f"{side} features": len(part.features),
+                f"{side} labels": len(part.labels),
+            }
+            name = f"{side} images"
+            _agree(rows, name, _pictures(part.images, name))
+            if part.features.ndim != 2 or part.features.shape[1] != width:
+                raise InputError(
+                    f"{side} features have shape {part.features.shape}: global and "
+                    f"patch features together are {width} wide"
+                )
+
+
+def _pictures(images: np.ndarray, name: str) -> int:
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise InputError(
+            f"{name} are {images.dtype}{list(images.shape)}: give uint8 [N, H, W, 3]"
+        )
+    if 0 in images.shape:
+        raise InputError(f"{name} have shape {list(images.shape)}: give at least one")
+    return len(images)
+
+
+def _agree(rows: dict[str, int], than: str, count: int) -> None:
+    for name, length in rows.items():
+        if length != count:
+            raise InputError(
+                f"{name} has {max(length, 0)} rows and {than} has {count}: give one "
+                "for each image"
+            )

@@ -1,0 +1,145 @@
+"""Writes ``report/`` whole or not at all."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from fgu_jax.errors import InputError
+from fgu_jax.evaluation import rank
+from fgu_jax.report import attention, curves, groups, page, plane, queries
+from fgu_jax.report.data import ReportData
+from fgu_jax.report.style import DOTS, THEMES, Picture, applied
+from fgu_jax.retrieval import Metrics
+
+Progress = Callable[[int, int, str], None]
+
+FOLDER = "report"
+
+
+def write(
+    directory: Path, data: ReportData, *, progress: Progress | None = None
+) -> Path:
+    """Writes the report of a run: PNG pictures, light and dark, and ``index.html``.
+
+    Args:
+      directory: the run's folder; its ``report/`` is replaced when all is written.
+      data: the run.
+      progress: called with pictures done, how many there are, and what is done.
+
+    Returns:
+      Path of ``index.html``.
+
+    Raises:
+      InputError: the folder cannot be written; a report that was there stays.
+    """
+    directory = Path(directory)
+    scratch = directory / f".{FOLDER}-{os.getpid()}"
+    try:
+        scratch.mkdir()
+        try:
+            _fill(scratch, data, progress)
+            _put_in_place(scratch, directory / FOLDER)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise InputError(
+            f"the report cannot be written to {directory}: {error.strerror or error}"
+        ) from error
+    return directory / FOLDER / "index.html"
+
+
+def _fill(folder: Path, data: ReportData, progress: Progress | None) -> None:
+    pictures, notes = _pictures(data)
+    flat = [picture for section in pictures.values() for picture in section]
+    sizes = {}
+    for done, picture in enumerate(flat, 1):
+        for theme in THEMES:
+            with applied(theme):
+                figure = picture.draw(theme)
+                figure.savefig(folder / picture.file(theme), dpi=DOTS)
+        wide, high = figure.get_size_inches()
+        sizes[picture.stem] = (int(wide * DOTS), int(high * DOTS))
+        if progress is not None:
+            progress(done, len(flat), "report")
+    text = page.render(
+        page.Page(
+            config=data.config,
+            history=data.history,
+            num_images=len(data.images),
+            pictures=pictures,
+            sizes=sizes,
+            notes=notes,
+        )
+    )
+    (folder / "index.html").write_text(text, encoding="utf-8")
+
+
+def _pictures(data: ReportData) -> tuple[dict[str, list[Picture]], dict[str, str]]:
+    """What is drawn, by section of the page, and what is said where nothing can be."""
+    notes = {}
+    in_retrieval: list[Picture | None] = [curves.retrieval_by_epoch(data.history)]
+    if data.retrieval is not None:
+        metrics = _metrics(data)
+        in_retrieval.append(curves.cmc(metrics, data.history))
+        in_retrieval.append(queries.queries(data.retrieval, metrics["fused"]))
+    of_clusters = [groups.largest(data)]
+    if of_clusters[0] is None:
+        notes["clusters"] = "Each image is a cluster of its own: nothing was merged."
+    elif data.train_labels is None:
+        of_clusters.append(groups.loosest(data))
+    else:
+        of_clusters.append(groups.mixed(data))
+        if of_clusters[1] is None:
+            notes["clusters"] = "No cluster holds images of two identities."
+    sections = {
+        "training": [curves.losses(data.history), curves.clusters(data.history)],
+        "retrieval": in_retrieval,
+        "clusters": of_clusters,
+        "features": [attention.patch_neighbours(data), plane.plane(data)],
+    }
+    return {
+        name: [picture for picture in section if picture is not None]
+        for name, section in sections.items()
+    }, notes
+
+
+def _metrics(data: ReportData) -> dict[str, Metrics]:
+    """Of the fused feature and its parts: one scale each, which ranks nothing anew."""
+    assert data.retrieval is not None
+    query, gallery = data.retrieval.query, data.retrieval.gallery
+    width = data.global_features.shape[1]
+    parts = {
+        "fused": slice(None),
+        "global": slice(None, width),
+        "local": slice(width, None),
+    }
+    return {
+        name: rank(
+            np.ascontiguousarray(query.features[:, columns]),
+            np.ascontiguousarray(gallery.features[:, columns]),
+            query.labels,
+            gallery.labels,
+            average_precision=data.config.average_precision,
+        )
+        for name, columns in parts.items()
+    }
+
+
+def _put_in_place(scratch: Path, report: Path) -> None:
+    """Renames the new report to its place; an old one goes only when that worked."""
+    old = scratch.with_name(scratch.name + "-old")
+    had_one = report.exists()
+    if had_one:
+        report.rename(old)
+    try:
+        scratch.rename(report)
+    except OSError:
+        if had_one:
+            with contextlib.suppress(OSError):
+                old.rename(report)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
