@@ -3,7 +3,8 @@
 from fgu_jax.data.dataset import Dataset, Labels
 from fgu_jax.data.histogram import color_histogram
 from fgu_jax.data.images import ImageSet, Progress
-from fgu_jax.data.load import NAMES, canonical_name, load_dataset
+from fgu_jax.data.load import load_dataset
+from fgu_jax.data.published import NAMES, canonical_name
 from fgu_jax.data.subsets import hold_out_identities, limit_identities, limit_rows
 from fgu_jax.data.synthetic.settings import Settings
 

@@ -125,7 +125,7 @@ class ImageSet:
         def one(row: int) -> str | None:
             try:
                 keep(row, decode_image(self.source.read(self.keys[row]), height, width))
-            except UnreadableImage as error:
+            except InputError as error:
                 return str(error)
             except OSError as error:
                 return str(error.strerror or error)

@@ -1,9 +1,10 @@
 """One way in for every dataset: by name, from the folder that people have."""
 
-import difflib
+import hashlib
+import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,78 +12,14 @@ import numpy as np
 from fgu_jax.data.dataset import Dataset, Labels
 from fgu_jax.data.images import FolderSource, ImageSet, Progress, Source, row_order
 from fgu_jax.data.layouts.folder import read_folder
-from fgu_jax.data.layouts.market import DUKE, MARKET, NameRule, read_market
-from fgu_jax.data.layouts.msmt17 import read_msmt17
-from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout, Tree
+from fgu_jax.data.layouts.market import MARKET, read_market
+from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout
+from fgu_jax.data.prepared import find_prepared
+from fgu_jax.data.published import PUBLISHED, canonical_name
 from fgu_jax.data.subsets import split_queries
 from fgu_jax.data.synthetic.settings import Settings
 from fgu_jax.data.synthetic.write import write_synthetic
 from fgu_jax.errors import InputError
-
-
-@dataclass(frozen=True)
-class Published:
-    """A dataset that its owners publish: how to find it, and whom to ask for it."""
-
-    title: str
-    stem: str
-    marker: str
-    read: Callable[..., Layout]
-    rule: NameRule | None
-    owners: str
-
-    def layout(self, tree: Tree, prefix: str = "") -> Layout:
-        """Entries of this dataset below ``prefix`` in a tree."""
-        if self.rule is None:
-            return self.read(tree, prefix=prefix)
-        return self.read(tree, self.rule, prefix=prefix)
-
-
-PUBLISHED = {
-    "market1501": Published(
-        "Market-1501",
-        "market",
-        "bounding_box_train",
-        read_market,
-        MARKET,
-        "its authors publish it (Zheng et al., ICCV 2015, zheng-lab.cecs.anu.edu.au, "
-        "Market-1501-v15.09.15.zip)",
-    ),
-    "dukemtmcreid": Published(
-        "DukeMTMC-reID",
-        "duke",
-        "bounding_box_train",
-        read_market,
-        DUKE,
-        "its authors withdrew DukeMTMC in 2019 and nobody publishes it officially: "
-        "use a copy only where its terms and your ethics board allow it",
-    ),
-    "msmt17": Published(
-        "MSMT17",
-        "msmt17",
-        "list_train.txt",
-        read_msmt17,
-        None,
-        "its authors give it on a signed release agreement (Wei et al., CVPR 2018, "
-        "pkuvmc.com)",
-    ),
-}
-ALIASES = {"duke": "dukemtmcreid", "market": "market1501"}
-NAMES = ("synthetic", "market1501", "duke", "msmt17", "folder")
-
-
-def canonical_name(name: str) -> str:
-    """A dataset's one name; raises InputError with the near miss.
-
-    >>> canonical_name("duke")
-    'dukemtmcreid'
-    """
-    known = {*NAMES, *PUBLISHED, *ALIASES}
-    if name in known:
-        return ALIASES.get(name, name)
-    near = difflib.get_close_matches(str(name).lower(), sorted(known), 1, 0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"unknown dataset {name!r}: {hint}there are {', '.join(NAMES)}")
 
 
 def load_dataset(
@@ -122,20 +59,40 @@ def load_dataset(
     name, data_dir = canonical_name(name), Path(data_dir)
     if name != "folder" and (pattern is not None or table is not None):
         raise InputError(f"pattern and table are for the dataset 'folder', not {name}")
-    if name == "synthetic":
-        root = write_synthetic(settings or Settings(seed=seed), data_dir, progress)
-        tree = FolderTree(root)
-        layout = read_market(tree, MARKET)
+    labels = {"pattern": pattern, "table": read_table(table)}
+    drawn = settings or Settings(seed=seed)
+    prepared = find_prepared(name, data_dir)
+    if prepared is not None and name == "synthetic":
+        prepared = prepared if prepared.metadata["made"] == drawn.digest() else None
+    source: Source
+    if prepared is not None:
+        if any(labels.values()) and prepared.metadata["made"] != digest_of(labels):
+            raise InputError(
+                f"{str(prepared.root)!r} was prepared with another pattern or table: "
+                "leave them out, or prepare it again with --overwrite"
+            )
+        layout, source = prepared.layout, prepared.source
+    elif name == "synthetic":
+        root = write_synthetic(drawn, data_dir, progress)
+        layout, source = read_market(FolderTree(root), MARKET), FolderSource(root)
     elif name == "folder":
         if not data_dir.is_dir():
             raise InputError(f"data_dir {str(data_dir)!r} is not a folder: name one")
-        tree = FolderTree(data_dir)
-        layout = read_folder(tree, pattern=pattern, table=read_table(table))
+        layout = read_folder(FolderTree(data_dir), **labels)
+        source = FolderSource(data_dir)
     else:
-        tree = FolderTree(find_folder(name, data_dir))
-        layout = PUBLISHED[name].layout(tree)
-    source = FolderSource(tree.root)
-    return build_dataset(name, layout, source, skip_bad=skip_bad, progress=progress)
+        root = find_folder(name, data_dir)
+        layout, source = PUBLISHED[name].layout(FolderTree(root)), FolderSource(root)
+    dataset = build_dataset(name, layout, source, skip_bad=skip_bad, progress=progress)
+    if prepared is not None:
+        skipped = {**prepared.metadata["skipped"], **dataset.skipped}
+        dataset = replace(dataset, skipped=skipped)
+    return dataset
+
+
+def digest_of(labels: Mapping[str, str | None]) -> str:
+    """A name for where a folder's labels came from: its pattern or its table."""
+    return hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()
 
 
 def find_folder(name: str, data_dir: Path) -> Path:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from fgu_jax.data.decode import MAX_BYTES, UnreadableImage
 from fgu_jax.errors import InputError
 
 
@@ -45,6 +46,11 @@ class FolderTree:
     def read(self, key: str | int) -> bytes:
         path = self.root / str(key)
         try:
+            size = path.stat().st_size
+            if size > MAX_BYTES:
+                raise UnreadableImage(
+                    f"{size:,} bytes, over the limit of {MAX_BYTES:,}"
+                )
             return path.read_bytes()
         except OSError as error:
             raise InputError(f"{str(path)!r}: {error.strerror or error}") from error

@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -12,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fgu_jax.data.atomic import whole_folder
 from fgu_jax.data.synthetic.camera import photograph, set_up
 from fgu_jax.data.synthetic.settings import Settings
 from fgu_jax.data.synthetic.wardrobe import Person, dress
-from fgu_jax.errors import InputError
 
 _PERSON, _SEEN = 0, 3
 _STRANGERS = 100_000
@@ -83,42 +81,16 @@ def write_synthetic(
       InputError: ``data_dir`` cannot be written, or the disk is full.
     """
     root = data_dir / f"synthetic-{settings.digest()}"
-    if (root / "settings.json").is_file():
-        return root
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(data_dir, root.name)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{root.name}-", dir=data_dir, ignore_cleanup_errors=True
-        ) as folder:
-            half = Path(folder) / root.name
+    if not _is_whole(root):
+        with whole_folder(root, _is_whole) as half:
             _draw_all(settings, half, progress)
             text = json.dumps(asdict(settings), indent=2, sort_keys=True) + "\n"
             (half / "settings.json").write_text(text)
-            _move(half, root)
-    except OSError as error:
-        raise InputError(
-            f"generated images cannot be written below {str(data_dir)!r}: "
-            f"{error.strerror or error}; name another data_dir or free some space"
-        ) from error
     return root
 
 
-def _move(half: Path, root: Path) -> None:
-    try:
-        os.rename(half, root)
-    except OSError:
-        # Another process drew the same set meanwhile; its bytes are the same.
-        if not (root / "settings.json").is_file():
-            raise
-
-
-def _remove_leftovers(data_dir: Path, name: str) -> None:
-    """What a killed process left behind; nobody draws for an hour."""
-    newest = max((p.stat().st_mtime for p in data_dir.iterdir()), default=0.0)
-    for folder in data_dir.glob(f".{name}-*"):
-        if folder.stat().st_mtime < newest - 3600:
-            shutil.rmtree(folder, ignore_errors=True)
+def _is_whole(root: Path) -> bool:
+    return (root / "settings.json").is_file()
 
 
 def _draw_all(

@@ -1,0 +1,147 @@
+"""Datasets that their owners publish: how to tell them, what their papers count."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fgu_jax.data.layouts.market import DUKE, MARKET, NameRule, read_market
+from fgu_jax.data.layouts.msmt17 import read_msmt17
+from fgu_jax.data.layouts.tree import Layout, Tree
+from fgu_jax.errors import InputError
+
+NAMES = ("synthetic", "market1501", "duke", "msmt17", "folder")
+ALIASES = {"duke": "dukemtmcreid", "market": "market1501"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One dataset.
+
+    Attributes:
+      title: as its paper spells it.
+      stem: what its folder's name starts with, in lower-case letters.
+      marker: what lies in that folder and nowhere else.
+      rule: how files are named; None where lists say what is on them (MSMT17).
+      owners: who gives it, for somebody who does not have it.
+      counts: what its own paper counts.
+    """
+
+    title: str
+    stem: str
+    marker: str
+    rule: NameRule | None
+    owners: str
+    counts: Mapping[str, int]
+
+    def layout(self, tree: Tree) -> Layout:
+        """Entries of this dataset, in the highest folder of the tree that has it.
+
+        Raises:
+          InputError: the tree holds something else.
+        """
+        starts = set()
+        for name in tree.names:
+            parts = name.split("/")
+            if self.marker in parts:
+                above = parts[: parts.index(self.marker)]
+                starts.add("".join(f"{part}/" for part in above))
+        if not starts:
+            raise InputError(
+                f"{tree.where}: no {self.marker} in it, so it is not {self.title}"
+            )
+        prefix = min(starts, key=lambda start: (start.count("/"), start))
+        if self.rule is None:
+            return read_msmt17(tree, prefix=prefix)
+        return read_market(tree, self.rule, prefix=prefix)
+
+
+PUBLISHED = {
+    "market1501": Published(
+        title="Market-1501",
+        stem="market",
+        marker="bounding_box_train",
+        rule=MARKET,
+        owners="its authors publish it (Zheng et al., ICCV 2015: "
+        "Market-1501-v15.09.15.zip)",
+        counts={
+            "training images": 12_936,
+            "query images": 3_368,
+            "gallery images": 15_913,
+            "junk images": 3_819,
+            "training identities": 751,
+            "test identities": 750,
+            "cameras": 6,
+        },
+    ),
+    "dukemtmcreid": Published(
+        title="DukeMTMC-reID",
+        stem="duke",
+        marker="bounding_box_train",
+        rule=DUKE,
+        owners="its authors withdrew DukeMTMC in 2019 and nobody publishes it "
+        "officially: use a copy only where its terms and your ethics board allow it",
+        counts={
+            "training images": 16_522,
+            "query images": 2_228,
+            "gallery images": 17_661,
+            "training identities": 702,
+            "test identities": 702,
+            "distractor identities": 408,
+            "cameras": 8,
+        },
+    ),
+    "msmt17": Published(
+        title="MSMT17",
+        stem="msmt17",
+        marker="list_train.txt",
+        rule=None,
+        owners="its authors give it on a signed release agreement (Wei et al., CVPR "
+        "2018)",
+        counts={
+            "training images": 32_621,
+            "query images": 11_659,
+            "gallery images": 82_161,
+            "training identities": 1_041,
+            "test identities": 3_060,
+            "cameras": 15,
+        },
+    ),
+}
+
+
+def canonical_name(name: str) -> str:
+    """A dataset's one name; raises InputError with the near miss.
+
+    >>> canonical_name("duke")
+    'dukemtmcreid'
+    """
+    known = {*NAMES, *PUBLISHED, *ALIASES}
+    if name in known:
+        return ALIASES.get(name, name)
+    near = difflib.get_close_matches(str(name).lower(), sorted(known), 1, 0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InputError(f"unknown dataset {name!r}: {hint}there are {', '.join(NAMES)}")
+
+
+def count(layout: Layout) -> dict[str, int]:
+    """What a layout holds, under the names that ``Published.counts`` has."""
+    train, query, gallery = (layout.splits[s] for s in ("train", "query", "gallery"))
+    seen = [e for e in gallery if e.identity != -1]
+    counted = {"training images": len(train)}
+    if query:
+        counted |= {"query images": len(query), "gallery images": len(seen)}
+    if len(seen) < len(gallery):
+        counted["junk images"] = len(gallery) - len(seen)
+    identities = {e.identity for e in train if e.identity is not None}
+    if identities:
+        counted["training identities"] = len(identities - {-1, 0})
+    if query:
+        queried = {e.identity for e in query}
+        counted["test identities"] = len(queried)
+        others = {e.identity for e in seen} - queried - {0}
+        if others:
+            counted["distractor identities"] = len(others)
+    cameras = {e.camera for e in (*train, *query, *seen) if e.camera is not None}
+    if cameras:
+        counted["cameras"] = len(cameras)
+    return counted
