@@ -238,7 +238,19 @@ def test_order_is_that_of_float64(near, monkeypatch):
     expected, counted = _brute(_true_distances(query, gallery), **labels)
     _check(evaluate(query, gallery, **labels), expected, counted)
     monkeypatch.setattr(blocks, "_BLOCK", 1)
+    monkeypatch.setattr(blocks, "_TERMS", 5)
     _check(evaluate(query, gallery, **labels), expected, counted)
+
+
+@pytest.mark.parametrize("dim", [512, 513, 1100])
+def test_wide_features_are_multiplied_in_parts(dim):
+    query, gallery, labels = _crowd(1e-3, seed=9, dim=dim)
+    gallery[0] *= 1000
+    expected, counted = _brute(_true_distances(query, gallery), **labels)
+    _check(evaluate(query, gallery, **labels), expected, counted)
+    indices, _ = search(query, gallery, k=5)
+    order = np.argsort(_true_distances(query, gallery), axis=1, kind="stable")
+    np.testing.assert_array_equal(indices, order[:, :5])
 
 
 def test_float32_alone_would_not_do():

@@ -13,6 +13,7 @@ import numpy as np
 _BLOCK = 1 << 23  # entries of a block of distances: 32 MiB in float32
 _PAIRS = 1 << 20  # numbers gathered at once by `squared_distances`
 _ALL = slice(None)
+_TERMS = 512  # width multiplied at once: the fewer, the smaller the error
 _FEWEST = 32  # rows of a block, however wide: below it a product is slow
 
 
@@ -54,10 +55,12 @@ class Filter:
             self._left = self._moved(query, mean)
             self._left_square = _squares(self._left)
         self._right_square = right_square.astype(np.float32)
-        # |error| of one entry, in the order of its terms: D products and sums at
-        # 2^-24 of at most |x||y| each, a handful of single roundings, underflow.
+        # |error| of one entry, in the order of its terms: the products and sums of one
+        # part of the width and the sum of parts, at 2^-24 of at most |x||y| each; a
+        # handful of single roundings; underflow.
         width = query.shape[1]
-        units = 1.01 * (width / 2 + 8) * 2.0**-24
+        sums = min(width, _TERMS) + width // _TERMS
+        units = 1.01 * (sums / 2 + 8) * 2.0**-24
         reach = np.sqrt(self._left_square) + np.sqrt(right_square.max())
         self.error = units * reach**2 + width * float(np.finfo(np.float32).tiny)
         """Float64 [Q]: how far an entry of ``block`` may be from the truth."""
@@ -75,7 +78,11 @@ class Filter:
 
         It is ``scale^2 (||x - y||^2) - ||x||^2``: the last term is the same for a row.
         """
-        out = np.matmul(-2 * self._left[rows], self._right[columns].T)
+        left, right = -2 * self._left[rows], self._right[columns]
+        out = np.matmul(left[:, :_TERMS], right[:, :_TERMS].T)
+        for start in range(_TERMS, left.shape[1], _TERMS):
+            part = slice(start, start + _TERMS)
+            out += np.matmul(left[:, part], right[:, part].T)
         out += self._right_square[None, columns]
         return out
 

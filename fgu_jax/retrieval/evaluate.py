@@ -166,10 +166,13 @@ class _Matrix:
         self.error = np.zeros(len(values))
 
     def block(self, rows: slice) -> np.ndarray:
-        block = self._values[rows][:, self._kept]
-        narrow = block.dtype.itemsize <= 2 or block.dtype == np.float32
-        wide = np.promote_types(block.dtype, np.float32 if narrow else np.float64)
-        block = block.astype(wide, copy=False)
+        kind = self._values.dtype
+        narrow = kind.itemsize <= 2 or kind == np.float32
+        wide = np.promote_types(kind, np.float32 if narrow else np.float64)
+        block = self._values[rows]
+        if len(self._kept) < block.shape[1]:
+            block = block[:, self._kept]
+        block = block.astype(wide)  # a copy, that `evaluate` may write into
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(bad):
             raise InputError(
