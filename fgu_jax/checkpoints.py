@@ -5,7 +5,6 @@ needs), ``training`` (the rest of the state) and ``history`` (what ``metrics.jso
 held then, so that a resumed run writes the same file).
 """
 
-import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from fgu_jax.errors import InputError
+from fgu_jax.network_files import first_line, read_network, reading
 from fgu_jax.state import TrainState
 
 _NETWORK = ("params", "batch_stats")
@@ -70,7 +70,7 @@ class Checkpoints:
             previous = self.latest()
             raise InputError(
                 f"checkpoint {step} cannot be written to {self._directory}: "
-                f"{_first_line(error)}; checkpoint {previous} stays"
+                f"{first_line(error)}; checkpoint {previous} stays"
             ) from error
         if not saved:
             raise InputError(
@@ -94,7 +94,7 @@ class Checkpoints:
             return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
         parts = jax.tree.map(abstract, _split(template))
-        with self._reading(step):
+        with reading(self._what(step)):
             found = self._manager.restore(
                 step,
                 args=ocp.args.Composite(
@@ -108,17 +108,13 @@ class Checkpoints:
     def restore_network(self, template: dict) -> dict:
         """``params`` and ``batch_stats`` of the newest checkpoint, as NumPy arrays."""
         step = self._step()
-        with self._reading(step):
-            found = self._manager.restore(
-                step,
-                args=ocp.args.Composite(network=ocp.args.StandardRestore(template)),
-            )
-        return found.network
+        folder = self._directory / str(step) / "network"
+        return read_network(folder, template, what=self._what(step))
 
     def history(self) -> dict:
         """The history item of the newest checkpoint."""
         step = self._step()
-        with self._reading(step):
+        with reading(self._what(step)):
             found = self._manager.restore(
                 step, args=ocp.args.Composite(history=ocp.args.JsonRestore())
             )
@@ -134,23 +130,11 @@ class Checkpoints:
             raise InputError(f"{self._directory} holds no whole checkpoint")
         return step
 
-    @contextlib.contextmanager
-    def _reading(self, step: int):
-        try:
-            yield
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"checkpoint {step} in {self._directory} cannot be used: "
-                f"{_first_line(error)}"
-            ) from error
+    def _what(self, step: int) -> str:
+        return f"checkpoint {step} in {self._directory}"
 
 
 def _split(state: TrainState) -> dict:
     fields = {name: getattr(state, name) for name in state.__dataclass_fields__}
     network = {name: fields.pop(name) for name in _NETWORK}
     return {"network": network, "training": fields}
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]

@@ -93,12 +93,7 @@ def read_run(path: str | Path) -> tuple[Config, dict[str, Any]]:
     config = config_lib.load(path / "config.json")
     checkpoints = Checkpoints(path / "checkpoints", read_only=True)
     try:
-        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        template = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
-            shapes(config),
-        )
-        return config, jax.device_get(checkpoints.restore_network(template))
+        return config, checkpoints.restore_network(shapes(config))
     finally:
         checkpoints.close()
 

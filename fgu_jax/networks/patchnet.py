@@ -85,11 +85,11 @@ class PatchNet(nn.Module):
             return nn.Dense(features, name=name, precision=precision, **types, **kwargs)
 
         x = nn.relu(dense(32, "reduce")(feature_map))
-        x = nn.relu(dense(64, "hidden")(x.reshape(len(x), -1)))
+        x = nn.relu(dense(64, "hidden")(x.reshape(x.shape[0], -1)))
 
         def start(_key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             return jnp.asarray(stripes.reshape(shape), dtype)
 
         zeros = nn.initializers.zeros
         theta = dense(stripes.size, "theta", kernel_init=zeros, bias_init=start)(x)
-        return theta.reshape(len(x), *stripes.shape)
+        return theta.reshape(x.shape[0], *stripes.shape)

@@ -1,0 +1,117 @@
+"""A network's weights on disk, by orbax: compared with what is wanted, then read."""
+
+import contextlib
+import gc
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict
+
+from fgu_jax.errors import InputError
+
+
+def save_network(folder: Path, variables: dict[str, Any]) -> None:
+    """Writes ``params`` and ``batch_stats`` to a folder that is not there yet.
+
+    Raises:
+      InputError: it cannot be written, or the disk is full.
+    """
+    _quiet()
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder.resolve(), variables)
+            checkpointer.wait_until_finished()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} cannot be written: {first_line(error)}") from error
+
+
+def read_network(folder: Path, template: dict[str, Any], *, what: str) -> dict:
+    """``params`` and ``batch_stats`` of a folder, as NumPy arrays.
+
+    Args:
+      folder: what ``save_network`` or a run's checkpoint wrote.
+      template: the shapes and dtypes that the configuration's network has.
+      what: what the folder is, for the error.
+
+    Raises:
+      InputError: another network's weights (which array, both shapes), or damaged.
+    """
+    _quiet()
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    placed = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), template
+    )
+    with reading(what), ocp.StandardCheckpointer() as checkpointer:
+        found = checkpointer.metadata(folder.resolve()).item_metadata
+        if found is None:
+            raise ValueError("no record of its arrays")
+        _check_fits(found.tree, template, what)
+        return jax.device_get(checkpointer.restore(folder.resolve(), placed))
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turns whatever orbax raises for damaged files into one ``InputError``.
+
+    Args:
+      what: what is read, for the error.
+    """
+    reason = None
+    # When one array cannot be read, orbax leaves the tasks that read the others, and
+    # asyncio prints a traceback for each, on ways of its own and a little later.
+    log, level = logging.getLogger("asyncio"), logging.getLogger("asyncio").level
+    hooks = sys.excepthook, sys.unraisablehook
+    log.setLevel(logging.CRITICAL + 1)
+    sys.excepthook = lambda *_: None
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # plain Exception, for a file that is cut short
+        reason = first_line(error)[:120]
+    finally:
+        if reason is not None:
+            time.sleep(0.3)
+            gc.collect()
+        sys.excepthook, sys.unraisablehook = hooks
+        log.setLevel(level)
+    if reason is not None:
+        raise InputError(
+            f"{what} is damaged or cut short ({reason}): copy it again, or remove it "
+            "to use the one before"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
+
+
+def _check_fits(found: dict, wanted: dict, what: str) -> None:
+    have = {path: tuple(x.shape) for path, x in flatten_dict(found).items()}
+    want = {path: tuple(x.shape) for path, x in flatten_dict(wanted).items()}
+    for path in sorted(have.keys() | want.keys()):
+        if have.get(path) != want.get(path):
+            raise InputError(
+                f"{what} holds another network than config.json says: "
+                f"{'/'.join(path)} is {_shape(have.get(path))}, expected "
+                f"{_shape(want.get(path))}; give each its own config.json, and the "
+                "version of fgu_jax that wrote it"
+            )
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "not there" if shape is None else str(list(shape))
+
+
+def _quiet() -> None:
+    # orbax tells of its own start at every level; its errors still come through.
+    logging.getLogger("absl").setLevel(logging.ERROR)
