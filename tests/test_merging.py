@@ -162,6 +162,13 @@ def _with(value, row=3):
         ({"criterion": "centriod"}, "did you mean 'centroid'"),
         ({"criterion": "single"}, "did you mean 'min'"),
         ({"criterion": "zzz"}, "one of min, max, centroid, average, median"),
+        ({"size_penalty": -1.0}, "size_penalty is -1.0: give 0 or more"),
+        ({"size_penalty": np.nan}, "size_penalty is nan"),
+        ({"criterion": "max", "size_penalty": 0.1}, "0.1 with criterion 'max'"),
+        (
+            {"size_penalty": 0.1, "memory_limit": 100},
+            "use 'min' without a size penalty",
+        ),
         ({"criterion": "max", "memory_limit": 8 * 36 - 1}, "0.00 GiB for 6 clusters"),
     ],
 )

@@ -59,7 +59,7 @@ def test_inversions_are_in_the_data():
         assert (np.diff(heights) < 0).any()
 
 
-@pytest.mark.parametrize("criterion", set(SCIPY) - {"median"})
+@pytest.mark.parametrize("criterion", sorted(set(SCIPY) - {"median"}))
 @pytest.mark.parametrize("merged_before", [40, 150, 250])
 def test_scipy_from_clusters_of_its_own_tree(criterion, merged_before):
     features = points(merged_before)
@@ -89,7 +89,7 @@ def test_scipy_with_many_exact_duplicates(criterion):
         np.testing.assert_allclose(heights, tree[:num_merges, 2], rtol=1e-9)
 
 
-def slow_merge(features, labels, num_merges, criterion):
+def slow_merge(features, labels, num_merges, criterion, size_penalty=0.0):
     """The closest pair by the definition, recomputed from the members each time."""
     rows = features.astype(np.float64)
     clusters = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
@@ -110,6 +110,7 @@ def slow_merge(features, labels, num_merges, criterion):
                     ),
                     "median": lambda a=a, b=b: np.linalg.norm(middles[a] - middles[b]),
                 }[criterion]()
+                distance += size_penalty * (len(clusters[a]) + len(clusters[b]))
                 best = min(best, (distance, a, b))
         height, a, b = best
         heights.append(height)
@@ -121,20 +122,24 @@ def slow_merge(features, labels, num_merges, criterion):
     return merged, np.array(heights)
 
 
-@pytest.mark.parametrize("criterion", SCIPY)
-def test_definition_from_clusters_of_any_kind(criterion):
+@pytest.mark.parametrize(
+    ("criterion", "size_penalty"),
+    [(criterion, 0.0) for criterion in SCIPY] + [("min", 0.01), ("min", 3.0)],
+)
+def test_definition_from_clusters_of_any_kind(criterion, size_penalty):
     features = points(8, num_rows=36, num_columns=3)
     # Clusters by chance, numbered by first appearance, from 1 to several members.
-    labels = np.unique(np.random.default_rng(0).integers(0, 15, 36), return_index=True)
     labels = np.random.default_rng(0).integers(0, 15, 36)
     labels = np.argsort(np.argsort(np.unique(labels, return_index=True)[1]))[
         np.unique(labels, return_inverse=True)[1]
     ]
     num_merges = labels.max() - 1
     merged, heights = merge_with_heights(
-        features, labels, num_merges, criterion=criterion
+        features, labels, num_merges, criterion=criterion, size_penalty=size_penalty
     )
-    expected, expected_heights = slow_merge(features, labels, num_merges, criterion)
+    expected, expected_heights = slow_merge(
+        features, labels, num_merges, criterion, size_penalty
+    )
     assert np.array_equal(merged, expected)
     np.testing.assert_allclose(heights, expected_heights, rtol=1e-9)
 
@@ -149,7 +154,17 @@ def test_ties_go_to_the_pair_of_clusters_that_appears_first():
         assert np.array_equal(measured, heights)
 
 
-@pytest.mark.parametrize("criterion", set(SCIPY) - {"min"})
+def test_a_size_penalty_keeps_clusters_small():
+    features = points(9)
+    sizes = [
+        np.bincount(merge_clusters(features, np.arange(300), 250, size_penalty=penalty))
+        for penalty in (0.0, 1e-9, 10.0)
+    ]
+    assert np.array_equal(sizes[0], sizes[1])  # by two ways
+    assert sizes[2].max() < sizes[0].max() / 3
+
+
+@pytest.mark.parametrize("criterion", sorted(SCIPY))
 def test_clusters_across_several_blocks(criterion):
     rng = np.random.default_rng(2)
     features = rng.standard_normal((2500, 3)).astype(np.float32)
@@ -163,7 +178,11 @@ def test_clusters_across_several_blocks(criterion):
             rows_a, rows_b = (features[labels == c].astype(float) for c in (a, b))
             lengths = np.linalg.norm(rows_a[:, None] - rows_b[None], axis=-1)
             squared = np.square(rows_a.mean(axis=0) - rows_b.mean(axis=0)).sum()
-            expected = {"max": lengths.max(), "average": lengths.mean()}
+            expected = {
+                "min": lengths.min(),
+                "max": lengths.max(),
+                "average": lengths.mean(),
+            }
             np.testing.assert_allclose(
                 matrix[a, b], expected.get(criterion, squared), rtol=1e-10
             )

@@ -22,6 +22,7 @@ from fgu_jax.merging.distance_bounds import (
     Frame,
     block_pairs,
     lower_bounds,
+    most_block_rows,
     place_blocks,
     round_up,
 )
@@ -118,7 +119,8 @@ def candidate_pairs(
       and few others.
     """
     # Small blocks hold few hits, and powers of two compile once for many a number.
-    size = min(_REFINED, max(64, 1 << (len(chosen) // 8).bit_length()))
+    largest = 1 << (most_block_rows() - 1).bit_length()
+    size = min(largest, max(64, 1 << (len(chosen) // 8).bit_length()))
     blocks = place_blocks(features, chosen, frame, size)
     padded = np.full(len(blocks) * size, -np.inf, np.float32)
     padded[: len(gaps)] = round_up(gaps)

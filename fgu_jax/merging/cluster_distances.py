@@ -42,7 +42,7 @@ def _refuse_what_does_not_fit(
         raise InputError(
             f"criterion {criterion!r} holds a C x C matrix, {needed / 2**30:.2f} GiB "
             f"for {num_clusters:,} clusters, and {limit / 2**30:.2f} GiB are there: "
-            "use criterion 'min', which needs no matrix, or fewer clusters"
+            "use 'min' without a size penalty, which needs no matrix, or fewer clusters"
         )
 
 
@@ -97,9 +97,9 @@ def cluster_distances(
     Args:
       features: finite float32 ``[N, D]``.
       labels: int64 ``[N]``, dense.
-      criterion: ``max`` and ``average``: the largest and the mean plain Euclidean
-        distance between members; ``centroid`` and ``median``: the squared distance
-        between means.
+      criterion: ``min``, ``max``, ``average``: the smallest, largest and mean plain
+        Euclidean distance between members; ``centroid`` and ``median``: the squared
+        distance between means.
       memory_limit: bytes that the matrix may take; None: what is available.
       progress: called with (block pairs done, their number, what).
 
@@ -124,10 +124,11 @@ def cluster_distances(
         starts = np.searchsorted(row_labels, np.arange(num_clusters))
         total = np.add.reduceat(rows, starts, axis=0, dtype=np.float64)
         rows, row_labels = total / sizes[:, None], np.arange(num_clusters)
-    combine = np.maximum if criterion == "max" else np.add
+    combine = {"min": np.minimum, "max": np.maximum}.get(criterion, np.add)
 
     points = _Points(rows)
-    distances = np.zeros((num_clusters, num_clusters))
+    empty = np.inf if criterion == "min" else 0.0
+    distances = np.full((num_clusters, num_clusters), empty)
     parts = [slice(s, min(s + _BLOCK, len(rows))) for s in range(0, len(rows), _BLOCK)]
     pairs = [(a, b) for n, a in enumerate(parts) for b in parts[n:]]
     for done, (a, b) in enumerate(pairs, 1):

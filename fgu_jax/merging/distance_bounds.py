@@ -83,10 +83,14 @@ class Block(NamedTuple):
     norms: jax.Array
 
 
-def block_rows(num_rows: int) -> int:
-    """Rows a block: as many as the device multiplies well, the last block near full."""
-    most = 704 if jax.default_backend() == "cpu" else 8192
-    num_blocks = -(-num_rows // most)
+def most_block_rows() -> int:
+    """Rows a block that the default device multiplies well."""
+    return 704 if jax.default_backend() == "cpu" else 8192
+
+
+def even_block_rows(num_rows: int) -> int:
+    """Rows a block such that the last one is nearly full."""
+    num_blocks = -(-num_rows // most_block_rows())
     return max(8, -(-num_rows // (8 * num_blocks)) * 8)
 
 

@@ -1,4 +1,4 @@
-"""The criteria other than the minimum: one pair at a time over a C x C matrix.
+"""What Kruskal's algorithm cannot do: one pair at a time over a C x C matrix.
 
 A merge changes the distances to the merged cluster by the formula of Lance and
 Williams, and the closest pair is found from each row's nearest neighbour, so that a
@@ -24,8 +24,12 @@ def _distances_to_union(
     a_to_b: float,
     size_a: int,
     size_b: int,
+    size_penalty: float,
 ) -> np.ndarray:
     """Lance and Williams: distances to a union from those to its two parts."""
+    if criterion == "min":
+        # The penalty of the other part's members, who are in the union too, is added.
+        return np.minimum(to_a + size_penalty * size_b, to_b + size_penalty * size_a)
     if criterion == "max":
         return np.maximum(to_a, to_b)
     if criterion == "median":
@@ -44,16 +48,18 @@ def merge_matrix(
     num_merges: int,
     *,
     criterion: str,
+    size_penalty: float = 0.0,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Merge the closest pair ``num_merges`` times; a tie goes to the lowest numbers.
 
     Args:
       distances: float64 ``[C, C]``, symmetric, infinite on the diagonal; squared for
-        ``centroid`` and ``median``. Overwritten.
+        ``centroid`` and ``median``; penalised for ``min``. Overwritten.
       sizes: integer ``[C]``, members of each cluster.
       num_merges: at most ``C - 1``.
-      criterion: ``max``, ``centroid``, ``average`` or ``median``.
+      criterion: ``min``, ``max``, ``centroid``, ``average`` or ``median``.
+      size_penalty: for ``min``, what each member of a pair adds to its distance.
       progress: called with (merges done, their number, what).
 
     Returns:
@@ -75,7 +81,13 @@ def merge_matrix(
         b = int(neighbour[a])  # a < b, as a is the first row with this distance
         height = float(nearest[a])
         union = _distances_to_union(
-            criterion, distances[a], distances[b], height, members[a], members[b]
+            criterion,
+            distances[a],
+            distances[b],
+            height,
+            members[a],
+            members[b],
+            size_penalty,
         )
         union[[a, b]] = np.inf
         union[np.isinf(nearest)] = np.inf
@@ -106,6 +118,7 @@ def merge_by_linkage(
     num_merges: int,
     *,
     criterion: str,
+    size_penalty: float = 0.0,
     memory_limit: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +128,8 @@ def merge_by_linkage(
       features: finite float32 ``[N, D]``.
       labels: int64 ``[N]``, dense, numbered by first appearance.
       num_merges: at most the number of clusters less 2.
-      criterion: ``max``, ``centroid``, ``average`` or ``median``.
+      criterion: ``min``, ``max``, ``centroid``, ``average`` or ``median``.
+      size_penalty: for ``min``, what each member of a pair adds to its distance.
       memory_limit: bytes that the matrix may take; None: what is available.
       progress: called with (done, total, what).
 
@@ -133,11 +147,16 @@ def merge_by_linkage(
         memory_limit=memory_limit,
         progress=progress,
     )
+    sizes = np.bincount(labels)
+    if size_penalty:
+        distances += size_penalty * sizes[:, None]
+        distances += size_penalty * sizes
     into, heights = merge_matrix(
         distances,
-        np.bincount(labels),
+        sizes,
         num_merges,
         criterion=criterion,
+        size_penalty=size_penalty,
         progress=progress,
     )
     return into[labels], np.sqrt(heights) if criterion in SQUARED else heights

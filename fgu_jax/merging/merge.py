@@ -58,13 +58,20 @@ def _checked_labels(labels: ArrayLike, num_images: int) -> np.ndarray:
     return given.astype(np.int64)
 
 
-def _check_criterion(criterion: str) -> None:
+def _check_criterion(criterion: str, size_penalty: float) -> None:
     if criterion not in CRITERIA:
         near = difflib.get_close_matches(str(criterion), CRITERIA, n=1, cutoff=0.3)
         guess = _OTHER_NAMES.get(criterion, near[0] if near else CRITERIA[0])
         raise InputError(
             f"unknown criterion {criterion!r}: did you mean {guess!r}? "
             f"(one of {', '.join(CRITERIA)})"
+        )
+    if not 0 <= size_penalty < np.inf:
+        raise InputError(f"size_penalty is {size_penalty}: give 0 or more, finite")
+    if size_penalty and criterion != "min":
+        raise InputError(
+            f"size_penalty is {size_penalty} with criterion {criterion!r}: "
+            "it goes with 'min' alone, leave it at 0"
         )
 
 
@@ -85,10 +92,11 @@ def _merge(
     labels: ArrayLike,
     num_merges: int,
     criterion: str,
+    size_penalty: float,
     memory_limit: int | None,
     progress: Progress | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    _check_criterion(criterion)
+    _check_criterion(criterion, size_penalty)
     rows = _checked_features(features)
     start = _checked_labels(labels, len(rows))
     try:
@@ -109,7 +117,7 @@ def _merge(
         return number_by_appearance(start), np.zeros(0)
     # From here on clusters are numbered by their first row, and so are ties.
     start = number_by_appearance(start).astype(np.int64)
-    if criterion == "min":
+    if criterion == "min" and not size_penalty:
         merged, heights = merge_by_minimum(rows, start, allowed, progress)
     else:
         merged, heights = merge_by_linkage(
@@ -117,6 +125,7 @@ def _merge(
             start,
             allowed,
             criterion=criterion,
+            size_penalty=size_penalty,
             memory_limit=memory_limit,
             progress=progress,
         )
@@ -129,6 +138,7 @@ def merge_with_heights(
     num_merges: int,
     *,
     criterion: str = "min",
+    size_penalty: float = 0.0,
     memory_limit: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +154,9 @@ def merge_with_heights(
     >>> merged.tolist(), heights.tolist()
     ([0, 0, 1, 1], [1.0, 2.0])
     """
-    return _merge(features, labels, num_merges, criterion, memory_limit, progress)
+    return _merge(
+        features, labels, num_merges, criterion, size_penalty, memory_limit, progress
+    )
 
 
 def merge_clusters(
@@ -153,6 +165,7 @@ def merge_clusters(
     num_merges: int,
     *,
     criterion: str = "min",
+    size_penalty: float = 0.0,
     memory_limit: int | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
@@ -179,8 +192,11 @@ def merge_clusters(
       num_merges: 0 or more; C falls by exactly this, but not below 2: then a
         ``UserWarning`` says how many clusters are left.
       criterion: ``min``, ``max``, ``centroid``, ``average`` or ``median``.
+      size_penalty: BUC's :math:`\lambda`: ``min`` adds lambda (|A| + |B|) to the plain
+        Euclidean distance, so that large clusters grow late. Anything but 0 takes the
+        way of the other criteria, and their matrix.
       memory_limit: bytes that the C x C matrix may take; None: what the machine has
-        available. ``min`` needs none.
+        available. ``min`` alone needs none.
       progress: called with (done, total, what); None is silent.
 
     Returns:
@@ -199,4 +215,6 @@ def merge_clusters(
     >>> merge_clusters(points, np.arange(4), 1).tolist()
     [0, 0, 1, 2]
     """
-    return _merge(features, labels, num_merges, criterion, memory_limit, progress)[0]
+    return _merge(
+        features, labels, num_merges, criterion, size_penalty, memory_limit, progress
+    )[0]

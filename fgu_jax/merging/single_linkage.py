@@ -25,7 +25,7 @@ from fgu_jax.merging.distance_bounds import (
     UNDERFLOW,
     Block,
     Frame,
-    block_rows,
+    even_block_rows,
     place_blocks,
 )
 from fgu_jax.merging.duplicates import first_identical, rows_per_chunk
@@ -119,7 +119,7 @@ def _merge_distinct(
 ) -> Edges:
     """The first ``num_merges`` edges between the rows given, no two of them equal."""
     frame = Frame.around(features)
-    blocks = place_blocks(features, rows, frame, block_rows(len(rows)))
+    blocks = place_blocks(features, rows, frame, even_block_rows(len(rows)))
     fair, nearest = _fair_forest(blocks, row_labels, num_clusters, num_merges, progress)
     del blocks  # the second pass places the rows that it needs
     labels = np.zeros(len(features), np.int64)
