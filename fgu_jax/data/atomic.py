@@ -14,7 +14,12 @@ _STALE_SECONDS = 600
 
 
 @contextmanager
-def whole_folder(final: Path, keep: Callable[[Path], bool]) -> Iterator[Path]:
+def whole_folder(
+    final: Path,
+    keep: Callable[[Path], bool],
+    *,
+    mend: str = "name another data_dir or free some space",
+) -> Iterator[Path]:
     """A new folder to fill, which takes the place of ``final`` when all went well.
 
     What a killed process left is removed once
@@ -23,6 +28,7 @@ def whole_folder(final: Path, keep: Callable[[Path], bool]) -> Iterator[Path]:
     Args:
       final: where the folder shall be; its parent is made.
       keep: whether a folder that stands there by then is as good, and stays.
+      mend: what the error tells to do.
 
     Raises:
       InputError: the place cannot be written, or the disk is full.
@@ -43,8 +49,7 @@ def whole_folder(final: Path, keep: Callable[[Path], bool]) -> Iterator[Path]:
             os.rename(half, final)
     except OSError as error:
         raise InputError(
-            f"{str(final)!r} cannot be written: {error.strerror or error}; name "
-            "another data_dir or free some space"
+            f"{str(final)!r} cannot be written: {error.strerror or error}; {mend}"
         ) from error
 
 

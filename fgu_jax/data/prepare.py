@@ -93,7 +93,7 @@ def prepare(
         settings = settings or Settings()
         source, made = write_synthetic(settings, data_dir, progress), settings.digest()
     assert source is not None
-    with open_tree(source, scratch=data_dir) as tree:
+    with open_tree(source, scratch=data_dir, strip_top=name == "folder") as tree:
         layout = _layout(name, tree, labels)
         report = Report(
             root=root,
@@ -201,9 +201,16 @@ def _write(
     scratch = folder.parent / "tfds"
     tfds.disable_progress_bar()
     builder = BUILDERS[name](data_dir=scratch, file_format="array_record")
-    builder.tree, builder.layout, builder.extra = tree, layout, note
+    builder.tree, builder.layout, builder.note = tree, layout, note
     builder.written = written
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    except RuntimeError as error:
+        # The record writer's own error, for a disk that is full among others.
+        raise InputError(
+            f"{str(folder)!r} cannot be written: {error}; name another data_dir or "
+            "free some space"
+        ) from error
     for path in Path(builder.data_dir).iterdir():
         path.rename(folder / path.name)

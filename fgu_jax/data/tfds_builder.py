@@ -9,7 +9,9 @@ rows, so that opening a dataset reads no record.
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -38,7 +40,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     code_path = epath.Path(__file__)
     tree: Tree | None = None
     layout: Layout | None = None
-    extra: dict = {}  # noqa: RUF012
+    note: Mapping = MappingProxyType({"made": "", "source": "", "skipped": {}})
     written: Callable[[int], None] = staticmethod(lambda done: None)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -62,11 +64,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         if self.tree is None:
-            self.tree = FolderTree(dl_manager.manual_dir)
+            self.tree = FolderTree(Path(dl_manager.manual_dir))
         if self.layout is None:
             self.layout = self.read_layout(self.tree)
         splits = {s: in_row_order(e) for s, e in self.layout.splits.items() if e}
-        self.info.metadata.update(describe(self.layout, self.tree), **self.extra)
+        self.info.metadata.update(describe(self.layout, self.tree), **self.note)
         return {split: self._records(entries) for split, entries in splits.items()}
 
     def _generate_examples(self, **kwargs):

@@ -24,13 +24,17 @@ _DAMAGE = (
 
 
 @contextmanager
-def open_tree(source: str | Path, *, scratch: Path) -> Iterator[Tree]:
+def open_tree(
+    source: str | Path, *, scratch: Path, strip_top: bool = False
+) -> Iterator[Tree]:
     """A folder, a zip or a tar archive (plain or compressed) as a tree.
 
     Args:
       source: its path.
       scratch: a folder on a disk with room, where a compressed tar is unpacked to a
         plain one for the time being; a compressed one cannot be read out of order.
+      strip_top: name an archive's files below its one top folder, if it has but one,
+        as they are named in that folder once somebody has unpacked it.
 
     Raises:
       InputError: not there, neither folder nor archive, damaged, encrypted; or it has
@@ -47,10 +51,10 @@ def open_tree(source: str | Path, *, scratch: Path) -> Iterator[Tree]:
     try:
         if zipfile.is_zipfile(source):
             with zipfile.ZipFile(source) as opened:
-                yield ZipTree(source, opened)
+                yield ZipTree(source, opened, strip_top)
         elif tarfile.is_tarfile(source):
             with _plain_tar(source, scratch) as file:
-                yield TarTree(source, file)
+                yield TarTree(source, file, strip_top)
         else:
             raise InputError(
                 f"source {str(source)!r} is neither a folder nor a zip or tar archive"
@@ -65,7 +69,9 @@ def open_tree(source: str | Path, *, scratch: Path) -> Iterator[Tree]:
 class ZipTree:
     """Members of a zip archive; a key is a member's name as the tree spells it."""
 
-    def __init__(self, path: Path, opened: zipfile.ZipFile) -> None:
+    def __init__(
+        self, path: Path, opened: zipfile.ZipFile, strip_top: bool = False
+    ) -> None:
         self.where = str(path)
         self._opened = opened
         files = []
@@ -79,8 +85,8 @@ class ZipTree:
                 )
             if not member.is_dir():
                 files.append((_spelt(member), member))
-        self._members = _checked(path, files)
-        self.names = tuple(name for name in self._members if not _hidden(name))
+        self._members = _checked(path, files, strip_top)
+        self.names = tuple(self._members)
 
     def read(self, key: str | int) -> bytes:
         member = self._members[str(key)]
@@ -97,7 +103,7 @@ class ZipTree:
 class TarTree:
     """Members of a plain tar archive, read by their offsets, from any thread."""
 
-    def __init__(self, path: Path, file) -> None:
+    def __init__(self, path: Path, file, strip_top: bool = False) -> None:
         self.where = str(path)
         self._file = file
         files = []
@@ -110,8 +116,8 @@ class TarTree:
                     files.append((member.name.removeprefix("./"), at))
                 elif not member.isdir():
                     raise _refused(path, member.name, "is no plain file")
-        self._members = _checked(path, files)
-        self.names = tuple(name for name in self._members if not _hidden(name))
+        self._members = _checked(path, files, strip_top)
+        self.names = tuple(self._members)
 
     def read(self, key: str | int) -> bytes:
         offset, size = self._members[str(key)]
@@ -164,8 +170,8 @@ def _spelt(member: zipfile.ZipInfo) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _checked(path: Path, files: Iterable[tuple[str, object]]) -> dict:
-    """Members by name, once every name is one that stays inside."""
+def _checked(path: Path, files: Iterable[tuple[str, object]], strip_top: bool) -> dict:
+    """Members by name, hidden ones left, once every name is one that stays inside."""
     members: dict = {}
     for name, member in files:
         if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", name):
@@ -177,6 +183,10 @@ def _checked(path: Path, files: Iterable[tuple[str, object]]) -> dict:
         if name in members:
             raise _refused(path, name, "comes twice")
         members[name] = member
+    members = {name: m for name, m in members.items() if not _hidden(name)}
+    tops = {name.partition("/")[0] if "/" in name else "" for name in members}
+    if strip_top and len(tops) == 1 and tops != {""}:
+        return {name.partition("/")[2]: m for name, m in members.items()}
     return members
 
 
