@@ -1,19 +1,34 @@
 """A trained network as a function of images: what ``fgu_jax.load`` gives."""
 
+import functools
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from PIL import Image
 
-from fgu_jax import models
+from fgu_jax import __version__, models
 from fgu_jax.config import Config
 from fgu_jax.embedding import Embedding, Progress, fused
 from fgu_jax.errors import InputError
 from fgu_jax.step import make_mesh, replicate
 
 PARTS = ("fused", "global", "local")
+
+# Fields that decide features, beside the weights.
+_NETWORK_FIELDS = (
+    "backbone",
+    "image_height",
+    "image_width",
+    "num_patches",
+    "patch_dim",
+    "patch_generator",
+    "neck",
+    "precision",
+)
 
 
 class Embedder:
@@ -22,11 +37,15 @@ class Embedder:
     Attributes:
       config: of the run that trained the network.
       size: (height, width) in pixels that images are resized to.
+      step: how many batches the network was trained on; None where nobody counted.
     """
 
-    def __init__(self, config: Config, variables: dict[str, Any]):
+    def __init__(
+        self, config: Config, variables: dict[str, Any], step: int | None = None
+    ):
         mesh = make_mesh(1)  # the same features whatever the number of devices
         self.config = config
+        self.step = step
         self.size = (config.image_height, config.image_width)
         self._variables = replicate(variables, mesh)
         self._embedding = Embedding(models.build(config), mesh)
@@ -74,6 +93,17 @@ class Embedder:
             raise InputError("0 images: give at least one")
         return fused(*self._embedding(self._variables, images, progress=progress))
 
+    @functools.cached_property
+    def identity(self) -> str:
+        """Hexadecimal digest of network and weights: what features are known by."""
+        fields = [getattr(self.config, name) for name in _NETWORK_FIELDS]
+        digest = hashlib.blake2b(repr((__version__, fields)).encode(), digest_size=16)
+        leaves, _ = jax.tree.flatten_with_path(jax.device_get(self._variables))
+        for path, leaf in leaves:
+            digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype}".encode())
+            digest.update(leaf.tobytes())
+        return digest.hexdigest()
+
     def _resized(self, row: int, image: np.ndarray) -> np.ndarray:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(
@@ -90,15 +120,17 @@ class Embedder:
 
 
 def load(path: str | Path) -> Embedder:
-    """The network of a run's newest checkpoint, ready for images.
+    """A trained network, ready for images.
 
     Args:
-      path: a run's folder.
+      path: a run's folder (its newest checkpoint is taken), or one that
+        ``experiments/export.py`` wrote.
 
     Returns:
       ``Embedder``.
 
     Raises:
-      InputError: the folder is no run, or its checkpoint cannot be used.
+      InputError: the folder is neither, or what it holds cannot be used.
     """
-    return Embedder(*models.read_run(path))
+    trained = models.read_trained(path)
+    return Embedder(trained.config, trained.variables, trained.step)

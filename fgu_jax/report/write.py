@@ -1,14 +1,11 @@
 """Writes ``report/`` whole or not at all."""
 
-import contextlib
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from fgu_jax.errors import InputError
+from fgu_jax.data.atomic import whole_folder
 from fgu_jax.evaluation import rank
 from fgu_jax.report import attention, curves, groups, page, plane, queries
 from fgu_jax.report.data import ReportData
@@ -36,20 +33,11 @@ def write(
     Raises:
       InputError: the folder cannot be written; a report that was there stays.
     """
-    directory = Path(directory)
-    scratch = directory / f".{FOLDER}-{os.getpid()}"
-    try:
-        scratch.mkdir()
-        try:
-            _fill(scratch, data, progress)
-            _put_in_place(scratch, directory / FOLDER)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as error:
-        raise InputError(
-            f"the report cannot be written to {directory}: {error.strerror or error}"
-        ) from error
-    return directory / FOLDER / "index.html"
+    folder = Path(directory) / FOLDER
+    mend = "free some space, or go on without one by --report=false"
+    with whole_folder(folder, keep=lambda _: False, mend=mend) as scratch:
+        _fill(scratch, data, progress)
+    return folder / "index.html"
 
 
 def _fill(folder: Path, data: ReportData, progress: Progress | None) -> None:
@@ -127,19 +115,3 @@ def _metrics(data: ReportData) -> dict[str, Metrics]:
         )
         for name, columns in parts.items()
     }
-
-
-def _put_in_place(scratch: Path, report: Path) -> None:
-    """Renames the new report to its place; an old one goes only when that worked."""
-    old = scratch.with_name(scratch.name + "-old")
-    had_one = report.exists()
-    if had_one:
-        report.rename(old)
-    try:
-        scratch.rename(report)
-    except OSError:
-        if had_one:
-            with contextlib.suppress(OSError):
-                old.rename(report)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,21 @@
+"""Search: images against a folder of images, by a trained network.
+
+``search`` ranks, ``write_result`` makes ``matches.json`` and a page with the pictures,
+``print_matches`` a table for the console.
+"""
+
+from fgu_jax.searching.cache import FeatureCache
+from fgu_jax.searching.features import Network
+from fgu_jax.searching.match import Matches, search
+from fgu_jax.searching.result import result_folder, write_result
+from fgu_jax.searching.table import print_matches
+
+__all__ = [
+    "FeatureCache",
+    "Matches",
+    "Network",
+    "print_matches",
+    "result_folder",
+    "search",
+    "write_result",
+]

@@ -1,0 +1,189 @@
+"""What a search leaves: ``matches.json``, ``index.html`` and small pictures.
+
+The pictures are files beside the page and not part of it: a page that carried 20,000 of
+them would be tens of megabytes long, and a browser would have to read them all before
+it showed one.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from fgu_jax.data import Progress
+from fgu_jax.data.atomic import whole_folder
+from fgu_jax.data.decode import FORMATS, decode_image
+from fgu_jax.data.images import FolderSource, default_threads
+from fgu_jax.errors import InputError
+from fgu_jax.searching.features import Embedded
+from fgu_jax.searching.match import Matches
+from fgu_jax.searching.page import THUMBNAILS, render, thumbnail_name
+
+LONGEST = 256  # pixels of a thumbnail's longer side; none is enlarged
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
+_MADE_BY_US = ("matches.json", "index.html", THUMBNAILS)
+
+
+@contextlib.contextmanager
+def result_folder(
+    output: Path, *, overwrite: bool, apart_from: tuple[Path, ...]
+) -> Iterator[Path]:
+    """A folder to fill, which becomes ``output`` when all went well.
+
+    Args:
+      output: where the result shall lie.
+      overwrite: whether an older result there gives way, at the end.
+      apart_from: folders and files that are searched: the result must not lie in them,
+        where the next search would find its thumbnails, nor they in it.
+
+    Raises:
+      InputError: it exists, is no result of a search, overlaps what is searched, or
+        cannot be written.
+    """
+    for other in apart_from:
+        a, b = output.resolve(), other.resolve()
+        if a == b or b in a.parents or a in b.parents:
+            raise InputError(
+                f"output {str(output)!r} and {str(other)!r} lie in one another: name "
+                "an output elsewhere"
+            )
+    if output.exists() or output.is_symlink():
+        if not overwrite:
+            raise InputError(
+                f"output {str(output)!r} exists: name another, or add --overwrite"
+            )
+        _check_replaceable(output)
+    mend = "name another output or free some space"
+    with whole_folder(output, keep=lambda _: False, mend=mend) as folder:
+        yield folder
+
+
+def _check_replaceable(output: Path) -> None:
+    """Only what a search has made is ever removed."""
+    try:
+        found = {entry.name for entry in output.iterdir()}
+    except OSError as error:
+        raise InputError(
+            f"output {str(output)!r} is not a folder that can be replaced: "
+            f"{error.strerror or error}"
+        ) from error
+    if output.is_symlink() or not found <= set(_MADE_BY_US):
+        raise InputError(
+            f"output {str(output)!r} holds more than a search's result: name another"
+        )
+
+
+def write_result(
+    folder: Path,
+    matches: Matches,
+    *,
+    network: str,
+    shape: tuple[int, int],
+    progress: Progress | None = None,
+) -> None:
+    """Writes the result of a search.
+
+    Args:
+      folder: an empty one.
+      matches: the result.
+      network: what the page and the JSON call the network.
+      shape: height and width of the page's pictures, in any unit.
+      progress: called with thumbnails done, how many there are, and what is done.
+    """
+    shown = sorted(set(matches.indices.ravel().tolist()))
+    (folder / THUMBNAILS).mkdir()
+    sources = {
+        digest: (part.root, part.names[row])
+        for part, rows in (
+            (matches.gallery, shown),
+            (matches.query, range(len(matches.query.names))),
+        )
+        for row in rows
+        for digest in (part.digests[row],)
+    }
+    _write_thumbnails(folder / THUMBNAILS, sources, progress)
+    record = json.dumps(as_record(matches, network), indent=1, allow_nan=False)
+    (folder / "matches.json").write_text(record + "\n", encoding="ascii")
+    page = render(matches, network=network, shape=shape)
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def as_record(matches: Matches, network: str) -> dict:
+    """The object of ``matches.json``.
+
+    Bytes of a name that are not UTF-8 stand as lone surrogates (``\\udc80`` and so on),
+    which Python's ``json`` and ``os.fsencode`` turn into the name again.
+    """
+
+    def unreadable(part: Embedded) -> list[dict]:
+        return [{"image": n, "reason": why} for n, why in part.unreadable.items()]
+
+    return {
+        "network": network,
+        "query_folder": str(matches.query.root),
+        "gallery_folder": str(matches.gallery.root),
+        "distance": "Euclidean, of unit features: 0 to 2",
+        "queries": [
+            {
+                "image": name,
+                "matches": [
+                    {
+                        "rank": place,
+                        "image": matches.gallery.names[row],
+                        "distance": round(float(distance), 6),
+                        "same_file": matches.same_file(i, row),
+                    }
+                    for place, (row, distance) in enumerate(
+                        zip(matches.indices[i], matches.distances[i], strict=True), 1
+                    )
+                ],
+            }
+            for i, name in enumerate(matches.query.names)
+        ],
+        "unreadable_queries": unreadable(matches.query),
+        "unreadable_gallery": unreadable(matches.gallery),
+    }
+
+
+def _write_thumbnails(
+    folder: Path,
+    sources: dict[bytes, tuple[Path, str]],
+    progress: Progress | None,
+) -> None:
+    def write(item: tuple[bytes, tuple[Path, str]]) -> None:
+        digest, (root, name) = item
+        data = thumbnail(FolderSource(root).read(name))
+        (folder / thumbnail_name(digest)).write_bytes(data)
+
+    with ThreadPoolExecutor(default_threads()) as pool:
+        for done, _ in enumerate(pool.map(write, sources.items()), 1):
+            if progress is not None:
+                progress(done, len(sources), "thumbnails")
+
+
+def thumbnail(data: bytes) -> bytes:
+    """A picture as a small JPEG, upright, of its own shape.
+
+    Args:
+      data: the encoded bytes.
+
+    Raises:
+      UnreadableImage: it cannot be decoded.
+    """
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    width, height = image.size
+    try:
+        turned = image.getexif().get(_ORIENTATION) in _TURNED
+    except Exception:  # damaged metadata does not damage the picture
+        turned = False
+    if turned:
+        width, height = height, width
+    scale = min(1.0, LONGEST / max(width, height))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    out = io.BytesIO()
+    Image.fromarray(decode_image(data, *size)).save(out, "JPEG", quality=85)
+    return out.getvalue()
