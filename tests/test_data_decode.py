@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -122,7 +123,7 @@ def test_one_pixel():
     np.testing.assert_array_equal(got, np.broadcast_to([9, 8, 7], (5, 3, 3)))
 
 
-def png_header(width, height):
+def png_header(width, height, kind=2):
     def chunk(kind, body):
         checked = kind + body
         return (
@@ -131,7 +132,7 @@ def png_header(width, height):
             + struct.pack(">I", zlib.crc32(checked))
         )
 
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", head)
@@ -140,10 +141,21 @@ def png_header(width, height):
     )
 
 
-@pytest.mark.parametrize("side", [7100, 11000, 50_000])
-def test_huge_pictures_are_refused_by_their_header(side):
-    with pytest.raises(UnreadableImage, match="over the limit of 50,000,000"):
+@pytest.mark.parametrize(
+    ("side", "limit"), [(6400, "40,000,000"), (11000, "53 mill"), (50_000, "53 mill")]
+)
+def test_huge_pictures_are_refused_by_their_header(side, limit):
+    tracemalloc.start()
+    with pytest.raises(UnreadableImage, match=f"over the limit of {limit}"):
         decode_image(png_header(side, side), 8, 8)
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+
+
+def test_transparent_pictures_may_be_a_quarter_as_large():
+    data = png_header(3300, 3300, kind=6)
+    with pytest.raises(UnreadableImage, match="over the limit of 10,000,000"):
+        decode_image(data, 8, 8)
 
 
 def test_damaged_files_are_refused():

@@ -13,8 +13,8 @@ from PIL import Image
 
 from fgu_jax.errors import InputError
 
-MAX_PIXELS = 50_000_000
-"""Larger pictures are refused by their header, before memory is spent on them."""
+MAX_MEMORY = 160_000_000
+"""Pictures that would take more bytes than this are refused by their header."""
 
 MAX_BYTES = 1 << 27
 """Larger files are refused before they are read."""
@@ -26,6 +26,11 @@ SUFFIXES = frozenset(
     ("bmp", "gif", "jpeg", "jpg", "mpo", "pbm", "pgm", "png", "pnm", "ppm")
 ) | {"tif", "tiff", "webp"}
 """Endings (lower case, no dot) by which a file is taken for a picture."""
+
+# Bytes that a pixel takes while it is decoded and converted. A JPEG is shrunk while it
+# is decoded, but a progressive one holds the coefficients of all its pixels.
+_BYTES = {"JPEG": 3, "RGB": 4, "L": 5, "1": 5, "CMYK": 8, "YCbCr": 8}
+_BYTES_OTHERWISE = 16
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -66,7 +71,8 @@ def decode_image(data: bytes, height: int, width: int) -> np.ndarray:
       height, width: size of the result in pixels.
 
     Raises:
-      UnreadableImage: zero bytes, truncated, not a picture, more than ``MAX_PIXELS``.
+      UnreadableImage: zero bytes, truncated, not a picture, or larger than
+        ``MAX_MEMORY`` allows: 53 million pixels as JPEG, 40 million as RGB.
 
     >>> import io
     >>> from PIL import Image
@@ -84,7 +90,7 @@ def decode_image(data: bytes, height: int, width: int) -> np.ndarray:
     except UnreadableImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage(f"over the limit of {MAX_PIXELS:,} pixels") from error
+        raise UnreadableImage("over the limit of 53 million pixels") from error
     except MemoryError:
         raise
     except Exception as error:
@@ -98,11 +104,11 @@ def decode_image(data: bytes, height: int, width: int) -> np.ndarray:
 
 def _decode(data: bytes, height: int, width: int) -> np.ndarray:
     image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
+    kind = "JPEG" if image.format in ("JPEG", "MPO") else image.mode
+    most = MAX_MEMORY // _BYTES.get(kind, _BYTES_OTHERWISE)
+    if image.width * image.height > most:
         raise UnreadableImage(
-            f"{image.width:,} x {image.height:,} pixels, over the limit of "
-            f"{MAX_PIXELS:,}"
+            f"{image.width:,} x {image.height:,} pixels, over the limit of {most:,}"
         )
     if image.format == "JPEG":
         # Twice the longer side of the result, because a rotation may follow.
