@@ -113,14 +113,19 @@ def rank(
     gallery_labels: Labels,
     *,
     average_precision: str = "hits",
+    distances: np.ndarray | None = None,
 ) -> retrieval.Metrics:
-    """``retrieval.evaluate`` with identities and cameras from ``Labels``."""
+    """``retrieval.evaluate`` with identities and cameras from ``Labels``.
+
+    With ``distances`` [Q, G], re-ranked ones, the features are not looked at.
+    """
     return retrieval.evaluate(
-        query,
-        gallery,
+        None if distances is not None else query,
+        None if distances is not None else gallery,
         query_ids=query_labels.identities,
         gallery_ids=gallery_labels.identities,
         query_cameras=query_labels.cameras,
         gallery_cameras=gallery_labels.cameras,
         average_precision=average_precision,
+        distances=distances,
     )

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fgu_jax import models, report, starting, training_data
 from fgu_jax.checkpoints import Checkpoints
+from fgu_jax.clusters import confidences, write_clusters
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
 from fgu_jax.embedding import Embedding
@@ -216,10 +217,13 @@ def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) 
             raise Stopped(stop.signum)
 
     clusters = np.asarray(jax.device_get(state.labels))
-    starting.write_clusters(directory / "clusters.csv", names, clusters)
+    network = {"params": state.params, "batch_stats": state.batch_stats}
+    with bar(tracker.console) as progress:
+        features = embed(images, network, progress)[0]
+    sure = confidences(features, clusters)
+    write_clusters(directory / "clusters.csv", names, clusters, sure)
     print_summary(tracker.console, config, tracker.history, directory)
     if config.report:
-        network = {"params": state.params, "batch_stats": state.batch_stats}
         with bar(tracker.console) as progress:
             shown = report.gather(
                 config,

@@ -1,6 +1,8 @@
 """The network of a configuration: built, started from weights, or read from a run."""
 
+import dataclasses
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,14 @@ from fgu_jax import networks
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
 from fgu_jax.embedding import first_statistics
+from fgu_jax.errors import InputError
+from fgu_jax.network_files import read_network
 from fgu_jax.step import AXIS, replicate
 from fgu_jax.weights import load_initial
+
+# Of an exported folder.
+EXPORT_RECORD, EXPORT_FORMAT = "export.json", 1
+EXPORTED_NETWORK = "network"
 
 
 def build(
@@ -83,19 +91,64 @@ def start(
     return variables, [] if config.init == "random" else report.lines()
 
 
-def read_run(path: str | Path) -> tuple[Config, dict[str, Any]]:
-    """A run's configuration, and ``params`` and ``batch_stats`` as NumPy arrays.
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained network.
+
+    Attributes:
+      config: of the run.
+      variables: ``params`` and ``batch_stats`` as NumPy arrays.
+      step: batches that it was trained on.
+    """
+
+    config: Config
+    variables: dict[str, Any]
+    step: int
+
+
+def read_trained(path: str | Path) -> Trained:
+    """The network of a run's newest checkpoint, or of an exported folder.
 
     Raises:
-      InputError: the folder is no run, or its newest checkpoint cannot be used.
+      InputError: the folder is neither, or what it holds cannot be used.
     """
     path = Path(path)
     config = config_lib.load(path / "config.json")
+    if (path / EXPORT_RECORD).exists():
+        step = _exported_step(path / EXPORT_RECORD)
+        variables = read_network(
+            path / EXPORTED_NETWORK, shapes(config), what=f"the export {path}"
+        )
+        return Trained(config, variables, step)
     checkpoints = Checkpoints(path / "checkpoints", read_only=True)
     try:
-        return config, checkpoints.restore_network(shapes(config))
+        variables = checkpoints.restore_network(shapes(config))
+        return Trained(config, variables, checkpoints.latest() or 0)
     finally:
         checkpoints.close()
+
+
+def read_run(path: str | Path) -> tuple[Config, dict[str, Any]]:
+    """Configuration and variables of ``read_trained``."""
+    trained = read_trained(path)
+    return trained.config, trained.variables
+
+
+def _exported_step(path: Path) -> int:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        form, step = record["format"], record["step"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged ({type(error).__name__}): export the run again"
+        ) from None
+    if form != EXPORT_FORMAT or not isinstance(step, int):
+        raise InputError(
+            f"{path} has format {form!r}, this version of fgu_jax reads "
+            f"{EXPORT_FORMAT}: export the run again, or install the version that wrote "
+            "it"
+        )
+    return step
 
 
 def _random(config: Config) -> dict[str, Any]:

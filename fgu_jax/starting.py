@@ -1,6 +1,5 @@
 """What a run needs before its first epoch: its folder, checks, optimiser."""
 
-import csv
 import os
 from pathlib import Path
 
@@ -160,13 +159,3 @@ def step_options(config: Config, steps_per_epoch: int) -> StepOptions:
         steps_per_epoch=steps_per_epoch,
         **{name: getattr(config, name) for name in names},
     )
-
-
-def write_clusters(path: Path, names: tuple[str, ...], clusters: np.ndarray) -> None:
-    """``clusters.csv``: image, cluster; names come out as they are on the disk."""
-    scratch = path.with_suffix(".csv.new")
-    with scratch.open("w", newline="", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "cluster"])
-        writer.writerows(zip(names, clusters.tolist(), strict=True))
-    os.replace(scratch, path)

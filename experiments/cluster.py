@@ -1,0 +1,99 @@
+"""Clusters the images of any folder with a trained network."""
+
+import argparse
+from pathlib import Path
+
+from fgu_jax.command_line import Parser, main
+
+
+def parser() -> Parser:
+    """The command line of clustering."""
+    made = Parser(
+        prog="cluster.py",
+        description=__doc__
+        + " Without --clusters and --distance their number is where the mean "
+        "silhouette of the images is greatest, which needs no label.",
+        epilog="Example: python experiments/cluster.py --checkpoint=runs/synthetic "
+        "--images=photos --output=clusters.csv",
+    )
+    made.add_argument(
+        "--checkpoint", required=True, help="a run's folder, or an exported one"
+    )
+    made.add_argument("--images", required=True, help="any tree of images")
+    made.add_argument(
+        "--output",
+        required=True,
+        help="the CSV to write: image, cluster, confidence (0..1)",
+    )
+    stop = made.add_mutually_exclusive_group()
+    stop.add_argument("--clusters", type=int, metavar="K", help="how many, 2 or more")
+    stop.add_argument(
+        "--distance", type=float, metavar="D", help="merge up to this distance, 0..2"
+    )
+    made.add_argument(
+        "--criterion",
+        default="average",
+        choices=("average", "min", "max", "centroid", "median"),
+        help="distance between clusters (%(default)s); min alone needs no matrix of "
+        "all pairs, for very many images, but runs clusters together",
+    )
+    made.add_argument(
+        "--part",
+        default="global",
+        choices=("global", "fused", "local"),
+        help="which feature (%(default)s, as in training)",
+    )
+    made.add_argument(
+        "--skip_bad",
+        action="store_true",
+        help="go on without images that cannot be read",
+    )
+    made.add_argument(
+        "--overwrite", action="store_true", help="replace an output that exists"
+    )
+    return made
+
+
+def cluster(arguments: argparse.Namespace) -> None:
+    """Checks the output, embeds the folder, groups, writes."""
+    from rich.console import Console
+
+    from fgu_jax import clusters, embedder, folder_features, grouping, whole_files
+    from fgu_jax.tracking import bar
+
+    output = Path(arguments.output)
+    whole_files.check_output(output, overwrite=arguments.overwrite)
+    grouping.check_wanted(arguments.clusters, arguments.distance)
+    network = embedder.load(arguments.checkpoint)
+    console = Console(highlight=False, soft_wrap=True)
+    with bar(console) as progress:
+        found = folder_features.embed_folder(
+            network,
+            arguments.images,
+            part=arguments.part,
+            skip_bad=arguments.skip_bad,
+            progress=progress,
+        )
+        grouped = grouping.group(
+            found.features,
+            number=arguments.clusters,
+            distance=arguments.distance,
+            criterion=arguments.criterion,
+            progress=progress,
+        )
+    sure = clusters.confidences(found.features, grouped.labels)
+    clusters.write_clusters(output, found.names, grouped.labels, sure)
+    for name, reason in found.skipped.items():
+        console.print(f"left out {name!r}: {reason}", markup=False)
+    if grouped.tried:
+        shown = ", ".join(f"{number}: {value:.3f}" for number, value in grouped.tried)
+        console.print(f"silhouette by number of clusters: {shown}", markup=False)
+    console.print(
+        f"{len(found.names)} images in {grouped.num_clusters} clusters, mean "
+        f"confidence {sure.mean():.2f}, in {output}",
+        markup=False,
+    )
+
+
+if __name__ == "__main__":
+    main(cluster, parser())

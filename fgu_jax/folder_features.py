@@ -1,0 +1,80 @@
+"""Features of a whole folder of images, read and embedded a part at a time."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fgu_jax.data import ImageSet, load_dataset
+from fgu_jax.data.images import describe_bad
+from fgu_jax.embedder import Embedder
+from fgu_jax.embedding import BLOCK
+from fgu_jax.errors import InputError
+from fgu_jax.tracking import Callback
+
+_PART = 16 * BLOCK  # images that are held decoded
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderFeatures:
+    """Features of the images of a folder.
+
+    Attributes:
+      names: relative to the folder, NFC, with ``/``; in row order, which is that of a
+        hash of the name: the same however the folder is listed.
+      features: float32 [N, F], unit rows.
+      skipped: images that cannot be read, and why; empty unless they were let pass.
+    """
+
+    names: tuple[str, ...]
+    features: np.ndarray
+    skipped: Mapping[str, str]
+
+
+def embed_folder(
+    embedder: Embedder,
+    folder: str | Path,
+    *,
+    part: str = "fused",
+    skip_bad: bool = False,
+    progress: Callback | None = None,
+) -> FolderFeatures:
+    """Features of every image below a folder, whatever its size.
+
+    A feature depends on nothing but its image: images go through the network in blocks
+    of one fixed shape.
+
+    Args:
+      embedder: from ``fgu_jax.load``.
+      folder: any tree of images.
+      part: ``fused``, ``global`` or ``local``.
+      skip_bad: leave out images that cannot be read, and name them.
+      progress: called with (done, total, what).
+
+    Raises:
+      InputError: no folder, no image in it, or images that cannot be read (all are
+        looked for before the first name is told).
+    """
+    dataset = load_dataset(
+        "folder", data_dir=folder, skip_bad=skip_bad, progress=progress
+    )
+    images = dataset.train
+    found = []
+    for start in range(0, len(images), _PART):
+        rows = range(start, min(start + _PART, len(images)))
+        pixels = _decode(images, rows, embedder.size)
+        found.append(embedder.parts(pixels)[part])
+        if progress:
+            progress(rows.stop, len(images), "features")
+    return FolderFeatures(images.names, np.concatenate(found), dataset.skipped)
+
+
+def _decode(images: ImageSet, rows: range, size: tuple[int, int]) -> np.ndarray:
+    try:
+        return images.take(rows).decode(*size)
+    except InputError:
+        bad = images.find_bad()  # in the parts that are still to come, too
+        if not bad:
+            raise
+        raise InputError(describe_bad(bad, len(images))) from None
