@@ -239,6 +239,27 @@ def test_bn_momentum_zero_takes_the_last_batch_alone():
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), twice, once)
 
 
+def test_heads_may_train_on_a_backbone_in_evaluation_mode():
+    network = tiny(neck=True)
+    variables, x = start(network)
+
+    @jax.jit
+    def heads_only(variables, x):
+        apply = partial(network.apply, train=False, train_heads=True)
+        return apply(variables, x, mutable=["batch_stats"])
+
+    features, new = heads_only(variables, x)
+    evaluated, old = forward(network, variables, x)
+    jax.tree.map(
+        np.testing.assert_array_equal, new["batch_stats"]["backbone"], old["backbone"]
+    )
+    for part in ("neck", "patch_heads"):
+        assert not np.array_equal(
+            jax.tree.leaves(new["batch_stats"][part])[0], jax.tree.leaves(old[part])[0]
+        )
+    assert not np.allclose(features.patches, evaluated.patches, atol=1e-3)
+
+
 def test_only_patchnet_is_frozen():
     network = tiny(patch_generator="affine", neck=True)
     variables, _ = start(network)

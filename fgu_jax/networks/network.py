@@ -27,7 +27,8 @@ class Network(nn.Module):
 
     ``apply({"params": ..., "batch_stats": ...}, images, train=...)``. In training mode
     BatchNorm uses the batch (over ``axis_name`` the global one), and
-    ``mutable=["batch_stats"]`` returns the new running statistics too.
+    ``mutable=["batch_stats"]`` returns the new running statistics too. ``train_heads``
+    sets the mode of neck and heads apart from the backbone's, which ``train`` decides.
     """
 
     backbone: str
