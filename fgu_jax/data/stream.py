@@ -1,0 +1,129 @@
+"""Images that do not fit memory: decoded when they are asked for, ahead of time."""
+
+import os
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from fgu_jax.data.decode import UnreadableImage, decode_image
+from fgu_jax.data.images import ImageSet, Progress, default_threads
+from fgu_jax.errors import InputError
+
+SHARE = 0.5
+"""Images are decoded once and kept if they take at most this share of free memory."""
+
+
+class StreamedImages:
+    """Looks like uint8 [N, H, W, 3], and decodes the rows that are indexed.
+
+    ``batches`` is the way for training: it works ahead of whoever consumes it. Both
+    give, bit for bit, the rows of ``ImageSet.decode``.
+    """
+
+    def __init__(self, images: ImageSet, height: int, width: int) -> None:
+        self.images = images
+        self.shape = (len(images), height, width, 3)
+        self.dtype = np.dtype(np.uint8)
+        self.ndim = 4
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all images would take, decoded."""
+        return decoded_bytes(len(self), *self.shape[1:3])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> np.ndarray:
+        """Decoded images of a row, a slice, or an array of rows."""
+        index = np.arange(len(self))[rows]
+        if index.ndim == 0:
+            return self.decode_row(int(index))
+        return self.images.take(index.tolist()).decode(*self.shape[1:3])
+
+    def decode_row(self, row: int) -> np.ndarray:
+        """One image, uint8 [H, W, 3]; raises InputError with its name."""
+        try:
+            return decode_image(self.images.read(row), *self.shape[1:3])
+        except UnreadableImage as error:
+            raise InputError(f"{self.images.names[row]!r}: {error}") from error
+
+    def batches(
+        self, order: np.ndarray, *, threads: int | None = None, ahead: int = 4
+    ) -> Iterator[np.ndarray]:
+        """Batches of an epoch, decoded ahead by grain.
+
+        Args:
+          order: int [steps, B], the rows of each batch.
+          threads: how many batches are decoded at once; what comes out does not depend
+            on it.
+          ahead: batches that may wait to be taken; they bound the memory.
+
+        Yields:
+          uint8 [B, H, W, 3], equal to ``decoded[order[k]]``.
+
+        Raises:
+          InputError: an image cannot be read (its name).
+        """
+        import grain
+
+        steps, size = order.shape
+        if steps == 0:
+            return
+        rows = grain.MapDataset.range(steps * size)
+        flat = order.reshape(-1)
+        dataset = rows.map(lambda i: self.decode_row(int(flat[i]))).batch(size)
+        options = grain.ReadOptions(
+            num_threads=threads or default_threads(), prefetch_buffer_size=ahead
+        )
+        yield from dataset.to_iter_dataset(options)
+
+
+def open_images(
+    images: ImageSet,
+    height: int,
+    width: int,
+    *,
+    stream: Literal["auto", "always", "never"] = "auto",
+    progress: Progress | None = None,
+) -> np.ndarray | StreamedImages:
+    """All images decoded, or a stream of them where they would not fit.
+
+    Args:
+      images: what to open.
+      height, width: size of the images in pixels.
+      stream: ``auto`` streams if the decoded images take more than ``SHARE`` of the
+        memory that is free now.
+      progress: of decoding; a stream decodes nothing yet.
+    """
+    if stream == "auto":
+        too_large = decoded_bytes(len(images), height, width) > SHARE * free_memory()
+        stream = "always" if too_large else "never"
+    if stream == "always":
+        return StreamedImages(images, height, width)
+    return images.decode(height, width, progress=progress)
+
+
+def decoded_bytes(num_images: int, height: int, width: int) -> int:
+    """Memory of decoded images, in bytes.
+
+    >>> decoded_bytes(12_936, 384, 128)
+    1907490816
+    """
+    return num_images * height * width * 3
+
+
+def free_memory() -> float:
+    """Bytes that this machine can still give; infinite where it does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return 1024.0 * int(line.split()[1])
+    except OSError:
+        pass
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
