@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fgu_jax.command_line import Parser, main
-from fgu_jax.config import FIELDS
+from fgu_jax.config import FIELDS, TYPES
 
 # Fields of the run's configuration that evaluation reads, and a user may change.
 _FIELDS = (
@@ -31,11 +31,14 @@ def parser() -> Parser:
         "--checkpoint", required=True, help="a run's folder, or an exported one"
     )
     for name in _FIELDS:
+        boolean = TYPES[name] is bool
         made.add_argument(
             f"--{name}",
             help=FIELDS[name].metadata["help"].replace("%", "%%"),
             default=argparse.SUPPRESS,
-            metavar="VALUE",
+            metavar="BOOL" if boolean else "VALUE",
+            nargs="?" if boolean else None,
+            const="true" if boolean else None,
         )
     made.add_argument(
         "--average_precision",

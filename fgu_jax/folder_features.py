@@ -56,6 +56,8 @@ def embed_folder(
       InputError: no folder, no image in it, or images that cannot be read (all are
         looked for before the first name is told).
     """
+    if not Path(folder).is_dir():
+        raise InputError(f"images {str(folder)!r} is not a folder: name one")
     dataset = load_dataset(
         "folder", data_dir=folder, skip_bad=skip_bad, progress=progress
     )

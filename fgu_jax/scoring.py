@@ -149,14 +149,7 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
         "mAP_hits": "mAP hits",
     }
     columns = [*REPORTED, *other]
-    table = Table(
-        title=f"{found['dataset']}, %",
-        title_justify="left",
-        caption=f"{found['num_queries']:,} queries counted, {found['num_skipped']:,} "
-        f"without a match, {found['num_gallery']:,} gallery images. "
-        f"{found['protocol']}.",
-        caption_justify="left",
-    )
+    table = Table(title=f"{found['dataset']}, %", title_justify="left")
     table.add_column("feature", no_wrap=True)
     for column in columns:
         table.add_column(titles.get(column, column), justify="right")
@@ -164,6 +157,11 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
         name = row["part"] + (", re-ranked" if row["reranked"] else "")
         table.add_row(name, *(f"{100 * row[column]:.1f}" for column in columns))
     console.print(table)
+    console.print(
+        f"{found['num_queries']:,} queries counted, {found['num_skipped']:,} without a "
+        f"match, {found['num_gallery']:,} gallery images. {found['protocol']}.",
+        markup=False,
+    )
 
 
 def write_score(path: Path, found: dict[str, Any], embedder: Embedder) -> None:

@@ -1,7 +1,9 @@
 """Eight simulated devices, and strictness that a user's machine need not have."""
 
+import importlib.util
 import os
 import tempfile
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
@@ -14,7 +16,75 @@ if "FGU_TEST_CACHE" not in os.environ:
     os.environ["FGU_TEST_CACHE"] = _folder.name
 
 import jax
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ["FGU_TEST_CACHE"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+# One short run on a few drawn images, for everything that is done with a trained one.
+SMALL_RUN = {
+    "preset": "quick",
+    "image_height": 32,
+    "image_width": 16,
+    "num_patches": 2,
+    "patch_dim": 8,
+    "num_neighbors": 4,
+    "batch_size": 8,
+    "epochs": 4,
+    "merge_start": 2,
+    "merge_every": 1,
+    "merge_stop": 3,
+    "merge_fraction": 0.1,
+    "eval_every": 0,
+    "save_every": 2,
+    "devices": 1,
+    "report": False,
+}
+
+
+@pytest.fixture(scope="session")
+def drawn_folder(tmp_path_factory):
+    """A dataset of drawn pedestrians in Market-1501's layout."""
+    from fgu_jax.data import Settings
+    from fgu_jax.data.synthetic.write import write_synthetic
+
+    settings = Settings(
+        train_identities=6, test_identities=4, cameras=2, distractors=2, junk=1
+    )
+    return write_synthetic(settings, tmp_path_factory.mktemp("drawn"), None)
+
+
+@pytest.fixture(scope="session")
+def trained_run(drawn_folder, tmp_path_factory):
+    """A finished run on ``drawn_folder``; not to be written to."""
+    from fgu_jax import loop, presets
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    given = {
+        "dataset": "market1501",
+        "data_dir": str(drawn_folder),
+        "workdir": str(folder),
+    }
+    return loop.fit(presets.resolve(SMALL_RUN | given), quiet=True)
+
+
+@pytest.fixture
+def run_command(capsys):
+    """Runs ``experiments/NAME.py`` in this process: exit code, stdout, stderr."""
+
+    def run(name, *arguments):
+        path = Path(__file__).parent.parent / "experiments" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"experiments_{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            module.main(
+                getattr(module, name), module.parser(), list(map(str, arguments))
+            )
+        said = capsys.readouterr()
+        return left.value.code, said.out, said.err
+
+    return run
