@@ -149,7 +149,7 @@ def test_nearly_all_rows_are_copies(num_kinds):
 
 def test_memory_grows_with_the_rows_alone():
     rng = np.random.default_rng(3)
-    num_images = 6000
+    num_images = 4000
     distinct = rng.standard_normal((num_images, 4)).astype(np.float32)
     copies = np.tile(distinct[:20], (num_images // 20, 1))
     for features in (distinct, copies, 0 * distinct):
