@@ -14,6 +14,9 @@ are ordered by (squared distance in float64 of the float32 features, i, j).
 3. A second pass, over the rows whose nearest row is within that length, collects the
    pairs that pass both tests, and Kruskal over these alone is the answer. It is kept
    small as it goes: what is not among the first n edges so far never will be.
+
+Pairs that differ by less than float32 products can tell, without being equal, are all
+compared in float64: memory stays bounded, time grows with their number.
 """
 
 from __future__ import annotations
