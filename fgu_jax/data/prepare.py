@@ -208,9 +208,6 @@ def _write(
             builder.download_and_prepare()
     except RuntimeError as error:
         # The record writer's own error, for a disk that is full among others.
-        raise InputError(
-            f"{str(folder)!r} cannot be written: {error}; name another data_dir or "
-            "free some space"
-        ) from error
+        raise OSError(str(error).partition(";")[0]) from error
     for path in Path(builder.data_dir).iterdir():
         path.rename(folder / path.name)
