@@ -152,6 +152,9 @@ def test_ties_go_to_the_pair_of_clusters_that_appears_first():
         merged, measured = merge_with_heights(grid, np.arange(20), 12, criterion="max")
         assert np.array_equal(merged, expected)
         assert np.array_equal(measured, heights)
+        # Whatever the numbers that the clusters came with.
+        renamed = merge_clusters(grid, rng.permutation(20), 12, criterion="max")
+        assert np.array_equal(renamed, merged)
 
 
 def test_a_size_penalty_keeps_clusters_small():

@@ -90,7 +90,6 @@ def merge_matrix(
             size_penalty,
         )
         union[[a, b]] = np.inf
-        union[np.isinf(nearest)] = np.inf
         members[a] += members[b]
         into[into == b] = a
         heights[merge] = height
