@@ -129,6 +129,9 @@ class Config:
     images_on_device: Literal["auto", "always", "never"] = _field(
         "auto", "keep the training images in device memory"
     )
+    stream: Literal["auto", "always", "never"] = _field(
+        "auto", "decode images as they are needed, if they would fill half the memory"
+    )
     report: bool = _field(True, "write report/ with plots at the end")
 
     def __post_init__(self):
@@ -172,6 +175,7 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "report",
         "devices",
         "images_on_device",
+        "stream",
         "preset",
     ]
 )

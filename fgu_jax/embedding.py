@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from fgu_jax.data import StreamedImages
 from fgu_jax.step import (
     AXIS,
     make_embed_step,
@@ -37,7 +38,11 @@ class Embedding:
         )
 
     def __call__(
-        self, variables: dict, images: np.ndarray, *, progress: Progress | None = None
+        self,
+        variables: dict,
+        images: np.ndarray | StreamedImages,
+        *,
+        progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Features of all images, in evaluation mode.
 
@@ -97,7 +102,7 @@ def fused(global_features: np.ndarray, patches: np.ndarray) -> dict[str, np.ndar
 def first_statistics(
     network: Any,
     variables: dict,
-    images: np.ndarray,
+    images: np.ndarray | StreamedImages,
     mesh: Mesh,
     *,
     batch_size: int,
@@ -147,7 +152,9 @@ def _total_statistics(seen: list[dict]) -> dict:
     return walk(seen)
 
 
-def _blocks(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
+def _blocks(
+    images: np.ndarray | StreamedImages, size: int
+) -> Iterator[tuple[int, np.ndarray]]:
     for start in range(0, len(images), size):
         block = np.asarray(images[start : start + size])
         if len(block) < size:  # one shape only: the rest repeats the last image

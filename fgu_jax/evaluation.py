@@ -6,15 +6,23 @@ into it but figures for the log.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from fgu_jax import partition, retrieval
-from fgu_jax.data import Dataset, Labels, Progress, color_histogram
+from fgu_jax.data import (
+    Dataset,
+    Labels,
+    Progress,
+    StreamedImages,
+    color_histogram,
+    open_images,
+)
 from fgu_jax.embedding import fused
 
 # Images uint8 [N, H, W, 3] to (global [N, D], patches [U, N, d]).
-Embed = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Embed = Callable[[np.ndarray | StreamedImages], tuple[np.ndarray, np.ndarray]]
 
 PARTS = ("global", "local", "fused")
 REPORTED = ("rank1", "rank5", "rank10", "mAP", "mINP")
@@ -25,7 +33,7 @@ class Split:
     """The queries or the gallery: names, images uint8 [N, H, W, 3], and labels."""
 
     names: tuple[str, ...]
-    images: np.ndarray
+    images: np.ndarray | StreamedImages
     labels: Labels
 
 
@@ -40,6 +48,7 @@ class Judge:
       dataset: with or without labels; without, or ``None``, no figure is given.
       height, width: training size of the images in pixels.
       average_precision: ``hits`` or ``trapezoid``.
+      stream: decode as needed: ``always``, ``never``, or by free memory (``auto``).
       progress: of decoding.
     """
 
@@ -50,6 +59,7 @@ class Judge:
         width: int,
         *,
         average_precision: str = "hits",
+        stream: Literal["auto", "always", "never"] = "never",
         progress: Progress | None = None,
     ):
         self._average_precision = average_precision
@@ -60,7 +70,11 @@ class Judge:
         if dataset.query_labels is None or dataset.gallery_labels is None:
             return
         query, gallery = (
-            Split(images.names, images.decode(height, width, progress=progress), labels)
+            Split(
+                images.names,
+                open_images(images, height, width, stream=stream, progress=progress),
+                labels,
+            )
             for images, labels in (
                 (dataset.query, dataset.query_labels),
                 (dataset.gallery, dataset.gallery_labels),
@@ -82,7 +96,7 @@ class Judge:
         """Metrics of a colour histogram: what a network has to beat."""
         if self.test is None:
             return {}
-        query, gallery = (color_histogram(split.images) for split in self.test)
+        query, gallery = (color_histogram(split.images[:]) for split in self.test)
         return self._rank(query, gallery, "histogram")
 
     def clusters(self, clusters: np.ndarray) -> dict[str, float]:

@@ -246,10 +246,13 @@ def _train_epoch(
     order = epoch_order(config.seed, epoch, len(images), config.batch_size)
     watch = Watch(epoch)
     done = int(state.step) - (epoch - 1) * len(order)
+    on_host = None
+    if resident is None:
+        on_host = training_data.host_batches(images, order[done:])
     for k in range(done, len(order)):
         batch = {"index": order[k]}
-        if resident is None:
-            batch["image"] = images[order[k]]
+        if on_host is not None:
+            batch["image"] = next(on_host)
         state, losses = train_step(state, resident, shard_batch(batch, mesh))
         if watch.push((epoch - 1) * len(order) + k + 1, losses):
             progress(k + 1, len(order), f"epoch {epoch}")

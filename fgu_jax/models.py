@@ -15,6 +15,7 @@ from fgu_jax import config as config_lib
 from fgu_jax import networks
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
+from fgu_jax.data import StreamedImages
 from fgu_jax.embedding import first_statistics
 from fgu_jax.errors import InputError
 from fgu_jax.network_files import read_network
@@ -52,7 +53,7 @@ def shapes(config: Config) -> dict[str, Any]:
 
 
 def start(
-    config: Config, mesh: Mesh, images: np.ndarray
+    config: Config, mesh: Mesh, images: np.ndarray | StreamedImages
 ) -> tuple[dict[str, Any], list[str]]:
     """Variables of a new run, on the mesh, and what is to be said of their weights.
 

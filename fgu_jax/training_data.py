@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -13,10 +14,12 @@ from fgu_jax.data import (
     ImageSet,
     Progress,
     Settings,
+    StreamedImages,
     hold_out_identities,
     limit_identities,
     limit_rows,
     load_dataset,
+    open_images,
 )
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation import Judge
@@ -25,7 +28,7 @@ from fgu_jax.step import replicate
 
 def open_data(
     config: Config, data: Dataset | np.ndarray | None, progress: Progress | None
-) -> tuple[tuple[str, ...], np.ndarray, Judge]:
+) -> tuple[tuple[str, ...], np.ndarray | StreamedImages, Judge]:
     """Names and pixels for training, and the judge, who alone is handed labels.
 
     Args:
@@ -35,7 +38,8 @@ def open_data(
       progress: of reading.
 
     Returns:
-      Names [N], images uint8 [N, height, width, 3] in row order, and ``Judge``.
+      Names [N], images uint8 [N, height, width, 3] in row order (decoded, or a
+      stream of them where they would not fit), and ``Judge``.
 
     Raises:
       InputError: data that is missing, unreadable, or of another size or type.
@@ -54,10 +58,12 @@ def open_data(
         dataset,
         *size,
         average_precision=config.average_precision,
+        stream=config.stream,
         progress=progress,
     )
     images: ImageSet = dataset.train  # from here on: pictures, names, no identity
-    return images.names, images.decode(*size, progress=progress), judge
+    pixels = open_images(images, *size, stream=config.stream, progress=progress)
+    return images.names, pixels, judge
 
 
 def read_dataset(config: Config, progress: Progress | None) -> Dataset:
@@ -85,20 +91,39 @@ def read_dataset(config: Config, progress: Progress | None) -> Dataset:
     return dataset
 
 
-def fingerprint(names: tuple[str, ...], images: np.ndarray) -> str:
+def fingerprint(names: tuple[str, ...], images: np.ndarray | StreamedImages) -> str:
     """A digest of the training images as they are trained on, and of their names."""
     digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(images).data)
+    for start in range(0, len(images), 1024):
+        digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
     return digest.hexdigest()
 
 
-def place_images(config: Config, images: np.ndarray, mesh: Mesh) -> jax.Array | None:
+def place_images(
+    config: Config, images: np.ndarray | StreamedImages, mesh: Mesh
+) -> jax.Array | None:
     """The training images on the devices, or ``None`` where they stay on the host."""
-    if config.images_on_device == "never":
+    if config.images_on_device == "never" or isinstance(images, StreamedImages):
         return None
     if config.images_on_device == "auto" and not _fits(images.nbytes):
         return None
     return replicate(images, mesh)
+
+
+def host_batches(
+    images: np.ndarray | StreamedImages, order: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Batches of images for steps whose images are not on the device.
+
+    Args:
+      images: uint8 [N, H, W, 3] or a stream of them; both give the same batches.
+      order: int [steps, B], rows of each batch.
+    """
+    if isinstance(images, StreamedImages):
+        yield from images.batches(order)
+    else:
+        for rows in order:
+            yield images[rows]
 
 
 def _fits(size: int) -> bool:

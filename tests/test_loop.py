@@ -157,6 +157,11 @@ def test_identities_move_no_training_figure(whole, dataset, tmp_path):
     np.testing.assert_array_equal(run.clusters, whole.clusters)
 
 
+def test_streamed_images_train_alike(whole, dataset, tmp_path):
+    run = loop.fit(_config(tmp_path / "run", stream="always"), dataset, quiet=True)
+    _assert_same_run(run.directory, whole.directory)
+
+
 def test_images_alone_train_and_give_the_same_network(whole, dataset, tmp_path):
     images = dataset.train.decode(32, 16)
     run = loop.fit(_config(tmp_path / "run"), images, quiet=True)

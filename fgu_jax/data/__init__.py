@@ -5,6 +5,7 @@ from fgu_jax.data.histogram import color_histogram
 from fgu_jax.data.images import ImageSet, Progress
 from fgu_jax.data.load import load_dataset
 from fgu_jax.data.published import NAMES, canonical_name
+from fgu_jax.data.stream import StreamedImages, open_images
 from fgu_jax.data.subsets import hold_out_identities, limit_identities, limit_rows
 from fgu_jax.data.synthetic.settings import Settings
 
@@ -15,10 +16,12 @@ __all__ = [
     "Labels",
     "Progress",
     "Settings",
+    "StreamedImages",
     "canonical_name",
     "color_histogram",
     "hold_out_identities",
     "limit_identities",
     "limit_rows",
     "load_dataset",
+    "open_images",
 ]

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from fgu_jax.config import Config
-from fgu_jax.data import Labels
+from fgu_jax.data import Labels, StreamedImages
 from fgu_jax.errors import InputError
 
 
@@ -21,7 +21,7 @@ class Ranked:
     """
 
     names: tuple[str, ...]
-    images: np.ndarray
+    images: np.ndarray | StreamedImages
     features: np.ndarray
     labels: Labels
 
@@ -53,7 +53,7 @@ class ReportData:
     config: Config
     history: list[dict]
     names: tuple[str, ...]
-    images: np.ndarray
+    images: np.ndarray | StreamedImages
     clusters: np.ndarray
     patches: np.ndarray
     global_features: np.ndarray
@@ -93,7 +93,7 @@ class ReportData:
                 )
 
 
-def _pictures(images: np.ndarray, name: str) -> int:
+def _pictures(images: np.ndarray | StreamedImages, name: str) -> int:
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise InputError(
             f"{name} are {images.dtype}{list(images.shape)}: give uint8 [N, H, W, 3]"

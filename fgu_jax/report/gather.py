@@ -3,6 +3,7 @@
 import numpy as np
 
 from fgu_jax.config import Config
+from fgu_jax.data import StreamedImages
 from fgu_jax.embedding import fused
 from fgu_jax.evaluation import Embed, Judge, Split
 from fgu_jax.report.data import Ranked, ReportData, Retrieval
@@ -13,7 +14,7 @@ def gather(
     history: list[dict],
     *,
     names: tuple[str, ...],
-    images: np.ndarray,
+    images: np.ndarray | StreamedImages,
     clusters: np.ndarray,
     judge: Judge,
     embed: Embed,
