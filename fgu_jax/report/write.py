@@ -50,7 +50,7 @@ def _fill(folder: Path, data: ReportData, progress: Progress | None) -> None:
                 figure = picture.draw(theme)
                 figure.savefig(folder / picture.file(theme), dpi=DOTS)
         wide, high = figure.get_size_inches()
-        sizes[picture.stem] = (int(wide * DOTS), int(high * DOTS))
+        sizes[picture.stem] = (round(wide * DOTS), round(high * DOTS))
         if progress is not None:
             progress(done, len(flat), "report")
     text = page.render(

@@ -61,7 +61,7 @@ def _data(matches: Matches) -> dict:
                     ]
                 )
             same = int(matches.same_file(i, row))
-            found.append([place[row], round(distance, 4), same])
+            found.append([place[row], round(distance, 6), same])
         queries.append(
             [printable(name), thumbnail_name(matches.query.digests[i]), found]
         )

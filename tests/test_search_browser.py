@@ -1,0 +1,283 @@
+"""The page of a search in a real browser: opened, clicked, filtered and read.
+
+chromedriver speaks WebDriver, JSON over HTTP, so that no package is needed for it.
+"""
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fgu_jax import searching
+from fgu_jax.searching.features import Embedded
+from fgu_jax.searching.match import Matches
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not on PATH"
+    ),
+]
+
+QUERIES, TOP, GALLERY = 1000, 20, 3000
+HOSTILE = "<img src=x onerror=document.title='caught'>\n\udce9.jpg"
+UP, DOWN, LEFT, RIGHT, ENTER, ESCAPE = (
+    chr(0xE000 + code) for code in (0x13, 0x15, 0x12, 0x14, 0x07, 0x0C)
+)
+
+
+class Browser:
+    """A headless Chromium, driven through chromedriver."""
+
+    def __init__(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self._root = f"http://127.0.0.1:{port}"
+        self._driver = subprocess.Popen(
+            [DRIVER, f"--port={port}", "--log-level=OFF"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._wait()
+        flags = ["headless=new", "no-sandbox", "disable-gpu", "window-size=1280,900"]
+        flags += ["disable-background-networking", "disable-dev-shm-usage"]
+        options = {"binary": CHROMIUM, "args": [f"--{flag}" for flag in flags]}
+        wanted = {"alwaysMatch": {"goog:chromeOptions": options}}
+        session = self._call("POST", "/session", {"capabilities": wanted})
+        self._session = f"/session/{session['sessionId']}"
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self._call("DELETE", self._session)
+        self._driver.terminate()
+        self._driver.wait(20)
+
+    def open(self, path):
+        self._call("POST", f"{self._session}/url", {"url": path.as_uri()})
+
+    def run(self, script, *arguments):
+        body = {"script": script, "args": list(arguments)}
+        return self._call("POST", f"{self._session}/execute/sync", body)
+
+    def wait_until(self, script):
+        for _ in range(100):
+            if self.run(f"return Boolean({script})"):
+                return
+            time.sleep(0.1)
+        pytest.fail(f"never true: {script}")
+
+    def keys(self, *keys):
+        moves = [
+            {"type": kind, "value": key}
+            for key in keys
+            for kind in ("keyDown", "keyUp")
+        ]
+        actions = [{"type": "key", "id": "keyboard", "actions": moves}]
+        self._call("POST", f"{self._session}/actions", {"actions": actions})
+
+    def click(self, selector):
+        found = {"using": "css selector", "value": selector}
+        [element] = self._call("POST", f"{self._session}/element", found).values()
+        self._call("POST", f"{self._session}/element/{element}/click", {})
+
+    def emulate(self, command, **parameters):
+        body = {"cmd": command, "params": parameters}
+        self._call("POST", f"{self._session}/goog/cdp/execute", body)
+
+    def _call(self, method, path, body=None):
+        request = urllib.request.Request(
+            self._root + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def _wait(self):
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                self._call("GET", "/status")
+                return
+            time.sleep(0.1)
+        pytest.fail("chromedriver does not answer")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    opened = Browser()
+    yield opened
+    opened.close()
+
+
+def _side(root, count, prefix):
+    """Images that share twelve contents, with digests of their own."""
+    names = [f"{prefix}{row:04d}.jpg" for row in range(count)]
+    root.mkdir()
+    for row, name in enumerate(names):
+        if row < 12:
+            color = (20 * row, 128, 255 - 20 * row)
+            Image.new("RGB", (32, 64), color).save(root / name)
+        else:
+            (root / name).symlink_to(root / names[row % 12])
+    return Embedded(
+        root=root,
+        names=tuple(names),
+        digests=tuple(
+            f"{prefix}{row}".encode().ljust(32, b"\0") for row in range(count)
+        ),
+        features=np.zeros((count, 1), np.float32),
+        unreadable={HOSTILE: "zero bytes"} if prefix == "g" else {},
+        num_cached=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    query = _side(folder / "query", QUERIES, "q")
+    gallery = _side(folder / "gallery", GALLERY, "g")
+    rows = np.arange(QUERIES)[:, None] * 7 + np.arange(TOP)[None, :]
+    matches = Matches(
+        query=query,
+        gallery=gallery,
+        indices=rows % GALLERY,
+        distances=np.broadcast_to(np.linspace(0, 1, TOP, dtype="f"), (QUERIES, TOP)),
+    )
+    (folder / "query" / "q0001.jpg").rename(folder / "query" / HOSTILE)
+    names = (query.names[0], HOSTILE, *query.names[2:])
+    for row in range(13, QUERIES, 12):  # those that linked to the renamed one
+        (folder / "query" / names[row]).unlink()
+        (folder / "query" / names[row]).symlink_to(folder / "query" / HOSTILE)
+    object.__setattr__(query, "names", names)
+    output = folder / "found"
+    with searching.result_folder(output, overwrite=False, apart_from=()) as made:
+        searching.write_result(made, matches, network="net", shape=(2, 1))
+    return output / "index.html"
+
+
+@pytest.fixture
+def opened(browser, page):
+    browser.open(page)
+    browser.wait_until("document.querySelector('.match')")
+    return browser
+
+
+def test_it_opens_with_what_is_near_and_no_more(opened):
+    found = opened.run("""
+        return {
+          sections: document.querySelectorAll(".query").length,
+          matches: document.querySelectorAll(".match").length,
+          status: document.getElementById("status").textContent,
+          title: document.title,
+          wide: document.documentElement.scrollWidth,
+        }""")
+    assert found["sections"] == QUERIES
+    assert TOP <= found["matches"] <= 20 * TOP
+    assert found["status"] == "1,000 queries"
+    assert found["title"] == "Search: 1,000 queries"
+    assert found["wide"] <= 1280
+    opened.wait_until("document.querySelector('.match img').naturalWidth === 32")
+
+
+def test_scrolling_brings_the_rest(opened):
+    script = (
+        'document.querySelectorAll(".query")[700].querySelectorAll(".match").length'
+    )
+    assert opened.run(f"return {script}") == 0
+    opened.run('document.querySelectorAll(".query")[700].scrollIntoView()')
+    opened.wait_until(f"{script} === {TOP}")
+    first = 'document.querySelectorAll(".query")[700].querySelector(".match .name")'
+    assert opened.run(f"return {first}.textContent") == f"g{700 * 7 % GALLERY:04d}.jpg"
+
+
+def test_the_filter_shows_what_was_asked_for(opened):
+    opened.keys("/")
+    opened.keys(*"Q012")
+    shown = """[...document.querySelectorAll(".query")].filter((s) => !s.hidden)
+        .map((s) => s.querySelector("h2").textContent)"""
+    assert opened.run(f"return {shown}") == [f"q012{k}.jpg" for k in range(10)]
+    status = 'return document.getElementById("status").textContent'
+    assert opened.run(status) == "10 of 1,000 queries"
+    opened.keys(DOWN)
+    opened.keys(DOWN, RIGHT)
+    label = opened.run('return document.activeElement.getAttribute("aria-label")')
+    assert label == f"Match 2: g{121 * 7 + 1:04d}.jpg, distance 0.053"
+    opened.keys("/")
+    opened.keys(*"no such name")
+    assert opened.run(status) == "0 of 1,000 queries"
+
+
+def test_a_click_looks_closer_and_the_arrows_move_on(opened):
+    opened.click('.query[data-query="2"] [data-match="3"]')
+    shown = 'return [...look.querySelectorAll("figcaption")].map((c) => c.textContent)'
+    assert opened.run("return look.open")
+    assert opened.run(shown) == [
+        "query\nq0002.jpg",
+        "match 4, distance 0.158\ng0017.jpg",
+    ]
+    opened.keys(RIGHT)
+    assert opened.run(shown)[1] == "match 5, distance 0.211\ng0018.jpg"
+    opened.keys(UP, LEFT)
+    assert opened.run(shown)[1] == "match 4, distance 0.158\ng0010.jpg"
+    opened.click('#look [data-step="1"]')
+    assert opened.run(shown)[1].startswith("match 5")
+    opened.wait_until('look.querySelector("img").naturalWidth > 0')
+    opened.keys(ESCAPE)
+    assert not opened.run("return look.open")
+    assert opened.run("return document.activeElement.dataset.match") == "4"
+    opened.keys(ENTER)
+    assert opened.run("return look.open")
+    opened.click("#look .close")
+    assert not opened.run("return look.open")
+
+
+def test_one_match_is_in_the_order_of_the_tab_key(opened):
+    script = "return [...document.querySelectorAll('.match')].map((m) => m.tabIndex)"
+    assert sorted(opened.run(script))[-2:] == [-1, 0]
+    opened.run("document.querySelector('.match').focus()")
+    opened.keys(RIGHT, RIGHT, DOWN, DOWN)
+    assert sorted(opened.run(script))[-2:] == [-1, 0]
+    assert opened.run("return document.activeElement.title") == "g0016.jpg"
+
+
+def test_names_run_nothing(opened):
+    heading = opened.run('return document.querySelectorAll("h2")[1].textContent')
+    assert heading == "<img src=x onerror=document.title='caught'>\\n\\xe9.jpg"
+    text = opened.run('return document.querySelector("#unreadable").textContent')
+    assert "1 images" not in text
+    assert heading in text
+    assert opened.run("return document.title") == "Search: 1,000 queries"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_it_without_scrolling_sideways(opened, scheme):
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    opened.emulate("Emulation.setDeviceMetricsOverride", **size)
+    preferred = [{"name": "prefers-color-scheme", "value": scheme}]
+    opened.emulate("Emulation.setEmulatedMedia", features=preferred)
+    try:
+        assert opened.run("return document.documentElement.scrollWidth") <= 360
+        ground = opened.run("return getComputedStyle(document.body).backgroundColor")
+        dark = "rgb(21, 25, 29)"
+        assert ground == (dark if scheme == "dark" else "rgb(255, 255, 255)")
+        smallest = opened.run(
+            "return Math.min(...[...document.querySelectorAll('.match')]"
+            ".map((m) => m.getBoundingClientRect().width))"
+        )
+        assert smallest >= 64  # a finger's width
+    finally:
+        opened.emulate("Emulation.clearDeviceMetricsOverride")
+        opened.emulate("Emulation.setEmulatedMedia", features=[])
