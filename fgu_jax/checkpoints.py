@@ -13,7 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from fgu_jax.errors import InputError
-from fgu_jax.network_files import first_line, read_network, reading
+from fgu_jax.network_files import first_line, read_network, refusing_damaged
 from fgu_jax.state import TrainState
 
 _NETWORK = ("params", "batch_stats")
@@ -94,15 +94,12 @@ class Checkpoints:
             return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
         parts = jax.tree.map(abstract, _split(template))
-        with reading(self._what(step)):
-            found = self._manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    network=ocp.args.StandardRestore(parts["network"]),
-                    training=ocp.args.StandardRestore(parts["training"]),
-                    history=ocp.args.JsonRestore(),
-                ),
-            )
+        found = self._restore(
+            step,
+            network=ocp.args.StandardRestore(parts["network"]),
+            training=ocp.args.StandardRestore(parts["training"]),
+            history=ocp.args.JsonRestore(),
+        )
         return template.replace(**found.network, **found.training), found.history
 
     def restore_network(self, template: dict) -> dict:
@@ -114,11 +111,7 @@ class Checkpoints:
     def history(self) -> dict:
         """The history item of the newest checkpoint."""
         step = self._step()
-        with reading(self._what(step)):
-            found = self._manager.restore(
-                step, args=ocp.args.Composite(history=ocp.args.JsonRestore())
-            )
-        return found.history
+        return self._restore(step, history=ocp.args.JsonRestore()).history
 
     def close(self) -> None:
         """Waits for what is being written."""
@@ -129,6 +122,12 @@ class Checkpoints:
         if step is None:
             raise InputError(f"{self._directory} holds no whole checkpoint")
         return step
+
+    def _restore(self, step: int, **items: Any) -> Any:
+        return refusing_damaged(
+            lambda: self._manager.restore(step, args=ocp.args.Composite(**items)),
+            self._what(step),
+        )
 
     def _what(self, step: int) -> str:
         return f"checkpoint {step} in {self._directory}"

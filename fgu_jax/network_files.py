@@ -1,19 +1,20 @@
 """A network's weights on disk, by orbax: compared with what is wanted, then read."""
 
-import contextlib
 import gc
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict
 
 from fgu_jax.errors import InputError
+
+Result = TypeVar("Result")
 
 
 def save_network(folder: Path, variables: dict[str, Any]) -> None:
@@ -47,46 +48,52 @@ def read_network(folder: Path, template: dict[str, Any], *, what: str) -> dict:
     placed = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), template
     )
-    with reading(what), ocp.StandardCheckpointer() as checkpointer:
-        found = checkpointer.metadata(folder.resolve()).item_metadata
-        if found is None:
-            raise ValueError("no record of its arrays")
-        _check_fits(found.tree, template, what)
-        return jax.device_get(checkpointer.restore(folder.resolve(), placed))
+
+    def read() -> dict:
+        with ocp.StandardCheckpointer() as checkpointer:
+            found = checkpointer.metadata(folder.resolve()).item_metadata
+            if found is None:
+                raise ValueError("no record of its arrays")
+            _check_fits(found.tree, template, what)
+            return jax.device_get(checkpointer.restore(folder.resolve(), placed))
+
+    return refusing_damaged(read, what)
 
 
-@contextlib.contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Turns whatever orbax raises for damaged files into one ``InputError``.
+def refusing_damaged(read: Callable[[], Result], what: str) -> Result:
+    """What ``read`` gives; whatever orbax raises for damaged files is one line.
 
     Args:
+      read: reads a checkpoint.
       what: what is read, for the error.
+
+    Raises:
+      InputError: by ``read``, or in place of any other exception.
     """
-    reason = None
     # When one array cannot be read, orbax leaves the tasks that read the others, and
     # asyncio prints a traceback for each, on ways of its own and a little later.
-    log, level = logging.getLogger("asyncio"), logging.getLogger("asyncio").level
-    hooks = sys.excepthook, sys.unraisablehook
+    log = logging.getLogger("asyncio")
+    level, hooks = log.level, (sys.excepthook, sys.unraisablehook)
     log.setLevel(logging.CRITICAL + 1)
     sys.excepthook = lambda *_: None
     sys.unraisablehook = lambda _: None
     try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:  # plain Exception, for a file that is cut short
-        reason = first_line(error)[:120]
+        try:
+            return read()
+        except InputError:
+            raise
+        except Exception as error:  # plain Exception, for a file that is cut short
+            reason = first_line(error)[:120]
+        # The exception is gone by here, so that nothing keeps the tasks.
+        time.sleep(0.3)
+        gc.collect()
     finally:
-        if reason is not None:
-            time.sleep(0.3)
-            gc.collect()
         sys.excepthook, sys.unraisablehook = hooks
         log.setLevel(level)
-    if reason is not None:
-        raise InputError(
-            f"{what} is damaged or cut short ({reason}): copy it again, or remove it "
-            "to use the one before"
-        )
+    raise InputError(
+        f"{what} is damaged or cut short ({reason}): copy it again, or remove it to "
+        "use the one before"
+    )
 
 
 def first_line(error: BaseException) -> str:
