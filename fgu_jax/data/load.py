@@ -41,7 +41,8 @@ def load_dataset(
     Args:
       name: ``synthetic`` (drawn now, if it is not there yet), ``market1501``, ``duke``,
         ``msmt17`` or ``folder`` (any tree of images).
-      data_dir: the folder that holds the dataset's folder, or that folder itself.
+      data_dir: the folder that holds the dataset's folder, or that folder itself. What
+        ``data_prep/prepare.py`` wrote there is read first, and has the same rows.
       seed: of ``synthetic``, where ``settings`` do not say it.
       skip_bad: leave out images that cannot be decoded; ``Dataset.skipped`` names them.
       progress: called with (done, total, what).

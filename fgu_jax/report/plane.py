@@ -119,8 +119,9 @@ def plane(data: ReportData) -> Picture | None:
         stem="plane",
         title="The features in the plane",
         caption=(
-            f"Global features of {sampled}, by {method}. The {GROUPS} largest groups "
-            "among them have a colour and a shape, all others are small dots. "
+            f"Global features of {sampled}, by {method}. The largest groups among "
+            f"them, at most {GROUPS}, have a colour and a shape, all others are small "
+            "dots. "
             "Distances across the picture say little, neighbourhoods more."
         ),
         alt=f"Scatter plot of {count:,} images, {' and '.join(t for t, _ in panels)}.",

@@ -167,7 +167,7 @@ def _draw_cell(axes, theme: Theme, cell: Cell, x, y, width, height) -> None:
             x + 0.05,
             y + height * (u + 0.5) / cell.stripes,
             str(u + 1),
-            fontsize=8,
+            fontsize=min(8, 45 * height / cell.stripes),
             color="white",
             va="center",
             bbox={"boxstyle": "round,pad=0.15", "fc": "black", "ec": "none"},
