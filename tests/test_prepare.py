@@ -10,6 +10,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,11 @@ from fgu_jax.data.prepared import find_prepared
 from fgu_jax.errors import InputError
 
 PREPARE = Path(__file__).parents[1] / "data_prep" / "prepare.py"
+
+
+def load(*arguments: Any, **options: Any) -> Any:
+    """``load_dataset``, whose parts may be None."""
+    return load_dataset(*arguments, **options)
 
 
 def picture(value, kind="JPEG"):
@@ -71,7 +77,7 @@ def zipped(path, files):
 
 
 def tarred(path, files):
-    mode = {".gz": "w:gz", ".xz": "w:xz", ".bz2": "w:bz2"}.get(path.suffix, "w")
+    mode: Any = {".gz": "w:gz", ".xz": "w:xz", ".bz2": "w:bz2"}.get(path.suffix, "w")
     with tarfile.open(path, mode) as archive:
         for name, data in files.items():
             member = tarfile.TarInfo("./" + name)
@@ -93,7 +99,7 @@ def assert_same(got, want):
 
 @pytest.mark.parametrize("suffix", ["folder", "zip", "tar", "tar.gz", "tar.xz"])
 def test_market_from_anything_has_the_rows_of_the_raw_folder(tmp_path, suffix):
-    raw = load_dataset("market1501", data_dir=unpacked(tmp_path / "raw", MARKET))
+    raw = load("market1501", data_dir=unpacked(tmp_path / "raw", MARKET))
     source = tmp_path / f"m.{suffix}"
     make = {"folder": unpacked, "zip": zipped}.get(suffix, tarred)
     calls = []
@@ -118,7 +124,7 @@ def test_market_from_anything_has_the_rows_of_the_raw_folder(tmp_path, suffix):
     assert report.found["names ending in .jpg.jpg"] == 1
     assert {what for _, _, what in calls} == {"checking images", "writing records"}
     assert calls[-1][0] == calls[-1][1] == 15
-    got = load_dataset("market1501", data_dir=tmp_path / "data")
+    got = load("market1501", data_dir=tmp_path / "data")
     assert_same(got, raw)
     assert not hasattr(got.train.source, "metadata")
     np.testing.assert_array_equal(got.train.decode(8, 4), raw.train.decode(8, 4))
@@ -128,32 +134,32 @@ def test_market_from_anything_has_the_rows_of_the_raw_folder(tmp_path, suffix):
 
 def test_folder_archive_with_labels(tmp_path):
     pattern = "{identity}/{camera}/*"
-    raw = load_dataset(
+    raw = load(
         "folder",
         data_dir=unpacked(tmp_path / "raw", BIRDS) / "birds",
         pattern=pattern,
     )
     source = zipped(tmp_path / "birds.zip", BIRDS)
     prepare("folder", source, data_dir=tmp_path, pattern=pattern)
-    got = load_dataset("folder", data_dir=tmp_path)
+    got = load("folder", data_dir=tmp_path)
     assert_same(got, raw)
     assert got.identity_names == ("owl, old", "z\u00e9bu")
-    assert load_dataset("folder", data_dir=tmp_path, pattern=pattern).train.names
+    assert load("folder", data_dir=tmp_path, pattern=pattern).train.names
     with pytest.raises(InputError, match="prepared with another pattern"):
-        load_dataset("folder", data_dir=tmp_path, pattern="{identity}/**")
+        load("folder", data_dir=tmp_path, pattern="{identity}/**")
 
 
 def test_folder_archive_without_labels_or_with_a_table(tmp_path):
     source = tarred(tmp_path / "birds.tar.bz2", BIRDS)
     prepare("folder", source, data_dir=tmp_path / "plain")
-    data = load_dataset("folder", data_dir=tmp_path / "plain")
+    data = load("folder", data_dir=tmp_path / "plain")
     assert len(data.train) == 4
     assert data.train_labels is None
     assert data.query is None
     table = tmp_path / "table.csv"
     table.write_text("image,identity\nz\u00e9bu/east/1.webp,7\n", encoding="utf-8")
     prepare("folder", source, data_dir=tmp_path / "table", table=table)
-    data = load_dataset("folder", data_dir=tmp_path / "table", table=table)
+    data = load("folder", data_dir=tmp_path / "table", table=table)
     assert data.train.names == ("z\u00e9bu/east/1.webp",)
     assert data.identity_names == ("7",)
     assert data.train_labels.cameras is None
@@ -173,8 +179,8 @@ def test_msmt17_and_duke_archives(tmp_path):
     )
     assert report.counts["training images"] == 2
     assert report.counts["cameras"] == 4
-    got = load_dataset("msmt17", data_dir=tmp_path / "data")
-    assert_same(got, load_dataset("msmt17", data_dir=unpacked(tmp_path / "raw", msmt)))
+    got = load("msmt17", data_dir=tmp_path / "data")
+    assert_same(got, load("msmt17", data_dir=unpacked(tmp_path / "raw", msmt)))
     duke = {
         f"DukeMTMC-reID/{name}": picture(1)
         for name in (
@@ -189,7 +195,7 @@ def test_msmt17_and_duke_archives(tmp_path):
     )
     assert report.root == tmp_path / "data" / "dukemtmcreid" / "1.0.0"
     assert report.counts["distractor identities"] == 1
-    assert len(load_dataset("duke", data_dir=tmp_path / "data").gallery) == 2
+    assert len(load("duke", data_dir=tmp_path / "data").gallery) == 2
 
 
 def test_synthetic(tmp_path):
@@ -197,9 +203,9 @@ def test_synthetic(tmp_path):
         train_identities=2, test_identities=2, cameras=2, distractors=1, junk=1
     )
     prepare("synthetic", None, data_dir=tmp_path, settings=settings)
-    got = load_dataset("synthetic", data_dir=tmp_path, settings=settings)
+    got = load("synthetic", data_dir=tmp_path, settings=settings)
     assert type(got.train.source).__name__ == "RecordSource"
-    drawn = load_dataset("synthetic", data_dir=tmp_path / "raw", settings=settings)
+    drawn = load("synthetic", data_dir=tmp_path / "raw", settings=settings)
     assert_same(got, drawn)
     with pytest.raises(InputError, match="leave out the source"):
         prepare("synthetic", tmp_path, data_dir=tmp_path)
@@ -211,12 +217,12 @@ def test_names_of_any_bytes_survive(tmp_path):
     for i, name in enumerate((b"\xff\xfe.jpg", b"a\n.jpg", b"n" * 250 + b".jpg")):
         with open(os.fsencode(root) + b"/" + name, "wb") as file:
             file.write(picture(i))
-    raw = load_dataset("folder", data_dir=root)
+    raw = load("folder", data_dir=root)
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         archive.add(root, "top")
     for i, source in enumerate((root, tmp_path / "a.tar")):
         prepare("folder", source, data_dir=tmp_path / str(i))
-        got = load_dataset("folder", data_dir=tmp_path / str(i))
+        got = load("folder", data_dir=tmp_path / str(i))
         assert got.train.names == raw.train.names
         np.testing.assert_array_equal(got.train.decode(8, 4), raw.train.decode(8, 4))
 
@@ -242,7 +248,7 @@ def test_names_in_different_case_are_kept_and_counted(tmp_path):
     files = {"a.jpg": picture(1), "A.JPG": picture(2), "b.jpg": picture(3)}
     report = prepare("folder", zipped(tmp_path / "a.zip", files), data_dir=tmp_path)
     assert report.found["names that differ in case only"] == 2
-    data = load_dataset("folder", data_dir=tmp_path)
+    data = load("folder", data_dir=tmp_path)
     by_name = {name: data.train.read(i) for i, name in enumerate(data.train.names)}
     assert by_name == files
 
@@ -354,12 +360,10 @@ def test_bad_images_are_refused_or_left_out(tmp_path):
     assert all(name in str(caught.value) for name in bad)
     report = prepare("market1501", source, data_dir=tmp_path / "data", skip_bad=True)
     assert set(report.skipped) == set(bad)
-    got = load_dataset("market1501", data_dir=tmp_path / "data")
+    got = load("market1501", data_dir=tmp_path / "data")
     assert len(got.train) == 7
     assert set(got.skipped) == set(bad)
-    raw = load_dataset(
-        "market1501", data_dir=unpacked(tmp_path / "raw", files), skip_bad=True
-    )
+    raw = load("market1501", data_dir=unpacked(tmp_path / "raw", files), skip_bad=True)
     assert_same(got, raw)
     again = prepare("market1501", source, data_dir=tmp_path / "data", skip_bad=True)
     assert again.again
@@ -390,11 +394,11 @@ def test_preparing_again_writes_nothing_and_other_files_are_refused(tmp_path):
         prepare("folder", other, data_dir=tmp_path / "data")
     with pytest.raises(InputError, match="--overwrite"):
         prepare("folder", source, data_dir=tmp_path / "data", pattern="{identity}/**")
-    assert len(load_dataset("folder", data_dir=tmp_path / "data").train) == 4
+    assert len(load("folder", data_dir=tmp_path / "data").train) == 4
     assert not prepare(
         "folder", other, data_dir=tmp_path / "data", overwrite=True
     ).again
-    data = load_dataset("folder", data_dir=tmp_path / "data")
+    data = load("folder", data_dir=tmp_path / "data")
     assert data.train.names == ("a.jpg",)
     assert data.train.read(0) == picture(9)
 
@@ -435,10 +439,10 @@ def test_killed_half_way_it_leaves_nothing_that_loads(tmp_path, what, source):
         return
     assert find_prepared("market1501", data) is None
     with pytest.raises(InputError, match=r"prepare\.py"):
-        load_dataset("market1501", data_dir=data)
+        load("market1501", data_dir=data)
     assert not visible or what == "writing records"
     prepare("market1501", tmp_path / "m.zip", data_dir=data)
-    assert len(load_dataset("market1501", data_dir=data).train) == 9
+    assert len(load("market1501", data_dir=data).train) == 9
 
 
 FULL = """
@@ -470,7 +474,7 @@ def test_a_damaged_prepared_dataset_is_named(tmp_path):
     report = prepare("folder", zipped(tmp_path / "birds.zip", BIRDS), data_dir=tmp_path)
     records = next(report.root.glob("*.array_record*"))
     whole = records.read_bytes()
-    data = load_dataset("folder", data_dir=tmp_path)
+    data = load("folder", data_dir=tmp_path)
     records.write_bytes(b"")
     with pytest.raises(InputError, match=r"is damaged .* --overwrite"):
         data.train.read(0)
@@ -487,9 +491,9 @@ def test_a_damaged_prepared_dataset_is_named(tmp_path):
     ):
         metadata.write_text(broken)
         with pytest.raises(InputError, match="is damaged"):
-            load_dataset("folder", data_dir=tmp_path)
+            load("folder", data_dir=tmp_path)
     metadata.write_text(text)
-    assert load_dataset("folder", data_dir=tmp_path).train.read(0)
+    assert load("folder", data_dir=tmp_path).train.read(0)
 
 
 def test_tfds_reads_it_without_us(tmp_path):
@@ -522,8 +526,8 @@ def test_builders_work_through_tfds_alone(tmp_path):
     config = tfds.download.DownloadConfig(manual_dir=manual)
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_config=config)
-    want = load_dataset("market1501", data_dir=manual)
-    assert_same(load_dataset("market1501", data_dir=tmp_path), want)
+    want = load("market1501", data_dir=manual)
+    assert_same(load("market1501", data_dir=tmp_path), want)
 
 
 def run(*arguments, cwd):

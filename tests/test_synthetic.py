@@ -3,6 +3,7 @@
 import errno
 import os
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,12 +134,12 @@ def test_bad_settings(name, value):
 
 
 def test_every_setting_names_another_folder():
-    one = Settings()
+    one: Any = Settings()
     for field in fields(Settings):
-        value = getattr(one, field.name)
+        value: Any = getattr(one, field.name)
         if value is None:
             value = 3 if field.name == "colors" else 0.2
-        other = value * 0.5 if isinstance(value, float) else value + 1
+        other: Any = value * 0.5 if isinstance(value, float) else value + 1
         assert replace(one, **{field.name: other}).digest() != one.digest()
 
 
