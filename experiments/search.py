@@ -14,7 +14,12 @@ def parser() -> Parser:
         epilog="Example: python experiments/search.py --checkpoint=runs/synthetic "
         "--query=person.jpg --gallery=photos --output=found",
     )
-    made.add_argument("--checkpoint", required=True, type=Path, help="a run's folder")
+    made.add_argument(
+        "--checkpoint",
+        required=True,
+        type=Path,
+        help="a run's folder, or an exported one",
+    )
     made.add_argument(
         "--query", required=True, type=Path, help="an image, or a folder of images"
     )

@@ -43,6 +43,7 @@ class Judge:
     Attributes:
       train_labels: of the training images, or ``None``; for evaluation and the report.
       test: queries and gallery, or ``None`` where nothing can be ranked.
+      metrics: of the network that was judged last, by part; ``None`` before.
 
     Args:
       dataset: with or without labels; without, or ``None``, no figure is given.
@@ -65,6 +66,7 @@ class Judge:
         self._average_precision = average_precision
         self.train_labels = None if dataset is None else dataset.train_labels
         self.test: tuple[Split, Split] | None = None
+        self.metrics: dict[str, retrieval.Metrics] | None = None
         if dataset is None or dataset.query is None or dataset.gallery is None:
             return
         if dataset.query_labels is None or dataset.gallery_labels is None:
@@ -87,9 +89,10 @@ class Judge:
         if self.test is None:
             return {}
         query, gallery = (fused(*embed(split.images)) for split in self.test)
+        self.metrics = {part: self._rank(query[part], gallery[part]) for part in PARTS}
         figures: dict[str, float] = {}
-        for part in PARTS:
-            figures |= self._rank(query[part], gallery[part], part)
+        for part, metrics in self.metrics.items():
+            figures |= _reported(metrics, part)
         return figures
 
     def histogram(self) -> dict[str, float]:
@@ -97,7 +100,7 @@ class Judge:
         if self.test is None:
             return {}
         query, gallery = (color_histogram(split.images[:]) for split in self.test)
-        return self._rank(query, gallery, "histogram")
+        return _reported(self._rank(query, gallery), "histogram")
 
     def clusters(self, clusters: np.ndarray) -> dict[str, float]:
         """``purity`` and ``nmi`` of the training images' clusters, for the log only."""
@@ -109,15 +112,18 @@ class Judge:
             "nmi": partition.normalized_mutual_information(clusters, identities),
         }
 
-    def _rank(self, query, gallery, prefix: str) -> dict[str, float]:
+    def _rank(self, query: np.ndarray, gallery: np.ndarray) -> retrieval.Metrics:
         assert self.test is not None
-        metrics = rank(
+        return rank(
             query,
             gallery,
             *(split.labels for split in self.test),
             average_precision=self._average_precision,
         )
-        return {f"{prefix}_{name}": getattr(metrics, name) for name in REPORTED}
+
+
+def _reported(metrics: retrieval.Metrics, prefix: str) -> dict[str, float]:
+    return {f"{prefix}_{name}": getattr(metrics, name) for name in REPORTED}
 
 
 def rank(

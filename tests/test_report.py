@@ -14,6 +14,7 @@ from fgu_jax.data import Dataset, ImageSet, Labels
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation import Judge, rank
 from fgu_jax.report import attention, groups, plane, queries, sheet, style
+from fgu_jax.report.write import _metrics
 from fgu_jax.spelling import printable
 
 HOSTILE = "a<script>alert('1')</script>&\"\n\udce9.jpg"
@@ -422,6 +423,10 @@ def test_what_is_gathered_is_what_the_judge_and_the_network_have(dataset):
     np.testing.assert_array_equal(gallery.images, images)
     expected = np.concatenate([data.global_features, *data.patches], axis=1)
     np.testing.assert_allclose(gallery.features, expected / np.sqrt(3))
+    judge = Judge(dataset, 32, 16)
+    judge.network(embed)
+    judged = report.gather(config, history, judge=judge, **fields).retrieval.metrics
+    assert judged == _metrics(data)  # what the judge found is what the report finds
     blind = report.gather(config, history, judge=Judge(None, 32, 16), **fields)
     assert blind.train_labels is None
     assert blind.retrieval is None

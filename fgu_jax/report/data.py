@@ -7,6 +7,7 @@ import numpy as np
 from fgu_jax.config import Config
 from fgu_jax.data import Labels, StreamedImages
 from fgu_jax.errors import InputError
+from fgu_jax.retrieval import Metrics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,10 +29,17 @@ class Ranked:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Retrieval:
-    """Both sides of the retrieval test."""
+    """Both sides of the retrieval test.
+
+    Attributes:
+      query, gallery: images, features, labels.
+      metrics: of ``fused``, ``global`` and ``local``, where they are known already;
+        ``None``: the report ranks these features itself.
+    """
 
     query: Ranked
     gallery: Ranked
+    metrics: dict[str, Metrics] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ def gather(
 
     Args:
       config, history, names, images, clusters: as in ``ReportData``.
-      judge: who alone has labels.
+      judge: who alone has labels; what it found last is of this network, or nothing.
       embed: images uint8 [N, H, W, 3] to global [N, D] and patches [U, N, d].
     """
     global_features, patches = embed(images)
@@ -39,7 +39,7 @@ def gather(
     retrieval = None
     if judge.test is not None:
         query, gallery = map(ranked, judge.test)
-        retrieval = Retrieval(query=query, gallery=gallery)
+        retrieval = Retrieval(query=query, gallery=gallery, metrics=judge.metrics)
     return ReportData(
         config=config,
         history=history,

@@ -96,8 +96,10 @@ def _pictures(data: ReportData) -> tuple[dict[str, list[Picture]], dict[str, str
 
 
 def _metrics(data: ReportData) -> dict[str, Metrics]:
-    """Of the fused feature and its parts: one scale each, which ranks nothing anew."""
+    """Of the fused feature and its parts; that these are not unit changes no rank."""
     assert data.retrieval is not None
+    if data.retrieval.metrics is not None:
+        return data.retrieval.metrics
     query, gallery = data.retrieval.query, data.retrieval.gallery
     width = data.global_features.shape[1]
     parts = {
