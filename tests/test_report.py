@@ -45,6 +45,7 @@ def _history(epochs, *, evaluated):
     for epoch in range(1, epochs + 1):
         record = {"epoch": epoch, "loss": 2.0 / epoch, "loss_repelled": 1.0}
         record |= {"loss_attracted": 0.0, "loss_patch": 0.5, "clusters": 8 - epoch}
+        record |= {"merged": True} if epoch == 2 else {}
         if evaluated:
             record |= figures | {"purity": 0.9, "nmi": 0.8}
         history.append(record)
@@ -308,6 +309,18 @@ def test_clusters_are_chosen_by_size_by_mixture_and_by_spread():
     heading, names = groups.mixed(data).listing[0]
     assert heading == "cluster 4: 4 images, 3 identities, purity 0.50"
     assert names == ("5.jpg", "6.jpg", "4.jpg", "7.jpg")
+
+
+def test_there_may_be_no_cluster_to_show():
+    data = _data(clusters=np.arange(8), labels=False)
+    assert groups.largest(data) is groups.loosest(data) is groups.mixed(data) is None
+
+
+def test_affine_windows_are_said_to_have_moved():
+    config = presets.resolve({"patch_generator": "affine"})
+    moved = attention.patch_neighbours(_data(config=config)).caption
+    assert "may have moved" in moved
+    assert "may have moved" not in attention.patch_neighbours(_data()).caption
 
 
 def test_images_of_unknown_identity_are_neither_right_nor_wrong():

@@ -19,9 +19,10 @@ from rich.console import Console
 import fgu_jax
 from fgu_jax import command_line, presets, searching
 from fgu_jax.data.decode import decode_image
+from fgu_jax.data.images import FolderSource
 from fgu_jax.embedder import Embedder
 from fgu_jax.errors import InputError
-from fgu_jax.searching import result
+from fgu_jax.searching import features, result
 from fgu_jax.searching.page import thumbnail_name
 
 ROOT = Path(__file__).parents[1]
@@ -211,6 +212,42 @@ def test_a_cache_that_breaks_while_it_is_read_costs_no_search(folders):
     assert network.seen == 12
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda cache: cache.known(),
+        lambda cache: cache.read([b"1"]),
+        lambda cache: cache.keep({b"1": np.ones(3, np.float32)}),
+    ],
+)
+def test_a_cache_whose_table_is_gone_is_said(tmp_path, use):
+    with searching.FeatureCache(tmp_path / "file", "x") as cache:
+        with sqlite3.connect(tmp_path / "file") as other:
+            other.execute("drop table features")
+        other.close()
+        assert not use(cache)
+        assert "no such table" in cache.trouble
+        assert not use(cache)
+
+
+def test_what_was_embedded_before_an_interruption_is_kept(folders, monkeypatch):
+    monkeypatch.setattr(features, "CHUNK", 3)
+    file = folders / "cache.sqlite"
+
+    class Interrupted(Colours):
+        def __call__(self, images):
+            if self.seen >= 6:
+                raise KeyboardInterrupt
+            return super().__call__(images)
+
+    with pytest.raises(KeyboardInterrupt):
+        _search(folders, Interrupted(), file)
+    network = Colours()
+    whole = _search(folders, network, file)
+    assert network.seen == 12 - 6
+    np.testing.assert_array_equal(whole.indices, _search(folders, network).indices)
+
+
 def test_a_cache_that_cannot_be_made_is_said(folders):
     with searching.FeatureCache(folders / "missing" / "file", "x") as cache:
         assert "unable to open" in cache.trouble
@@ -260,11 +297,28 @@ def test_unreadable_images_are_named_and_left_out(folders):
     assert record["unreadable_queries"] == [
         {"image": "zero.png", "reason": "zero bytes"}
     ]
+    for row in range(10):
+        (folders / "query" / f"bad{row}.png").write_bytes(b"")
     console = Console(file=io.StringIO(), width=200)
-    searching.print_matches(console, matches)
+    searching.print_matches(console, _search(folders, Colours()))
     printed = console.file.getvalue()
+    assert "11 of 14 query images cannot be read" in printed
+    assert "and 1 more, all in matches.json" in printed
     assert "5 of 14 gallery images cannot be read" in printed
     assert "text\\n.png" in printed
+
+
+def test_a_file_that_may_not_be_read_is_named(folders, monkeypatch):
+    read = FolderSource.read
+
+    def refuse(self, key):
+        if key == "plain.png":
+            raise PermissionError(13, "Permission denied", key)
+        return read(self, key)
+
+    monkeypatch.setattr(FolderSource, "read", refuse)
+    matches = _search(folders, Colours())
+    assert matches.gallery.unreadable == {"plain.png": "Permission denied"}
 
 
 def test_a_folder_without_one_readable_image_is_refused(folders):
@@ -363,6 +417,8 @@ def test_thumbnails_are_upright_small_and_of_the_image(tmp_path):
     assert turned.size == (128, 256)
     red, _, _ = turned.getpixel((100, 128))
     assert red > 200
+    damaged = encoded((40, 20), exif=b"Exif\0\0no such thing")
+    assert thumbnail(damaged).size == (40, 20)
 
 
 def test_an_output_that_exists_is_replaced_only_when_asked(folders):

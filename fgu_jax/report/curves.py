@@ -63,14 +63,11 @@ def losses(history: list[dict]) -> Picture | None:
     )
 
 
-def clusters(history: list[dict]) -> Picture | None:
+def clusters(history: list[dict]) -> Picture:
     """Number of clusters, purity and NMI by epoch."""
-    known = [record for record in history if "clusters" in record]
-    if not known:
-        return None
-    epochs = [record["epoch"] for record in known]
-    counts = [record["clusters"] for record in known]
-    judged = [record for record in known if "nmi" in record]
+    epochs = [record["epoch"] for record in history]
+    counts = [record["clusters"] for record in history]
+    judged = [record for record in history if "nmi" in record]
 
     def draw(theme: Theme) -> "Figure":
         made = figure(CHART_WIDTH, 3.9 if judged else 2.4)

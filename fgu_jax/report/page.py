@@ -86,8 +86,7 @@ def _facts(page: Page) -> str:
     if "fused_mAP" in last:
         facts.append((f"{100 * last['fused_rank1']:.1f}%", "rank-1, fused"))
         facts.append((f"{100 * last['fused_mAP']:.1f}%", "mAP, fused"))
-    if "clusters" in last:
-        facts.append((f"{last['clusters']:,}", "clusters"))
+    facts.append((f"{last['clusters']:,}", "clusters"))
     if "nmi" in last:
         facts.append((f"{last['purity']:.3f}", "purity of clusters"))
         facts.append((f"{last['nmi']:.3f}", "NMI of clusters"))
