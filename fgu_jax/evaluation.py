@@ -84,6 +84,13 @@ class Judge:
         )
         self.test = (query, gallery)
 
+    @property
+    def protocol(self) -> str:
+        """How its figures are taken, in a sentence; empty where it gives none."""
+        if self.test is None:
+            return ""
+        return protocol(self.test[1].labels, (self._average_precision,))
+
     def network(self, embed: Embed) -> dict[str, float]:
         """Metrics of ``global``, ``local`` and ``fused``: ``fused_rank1`` and so on."""
         if self.test is None:
@@ -148,4 +155,24 @@ def rank(
         gallery_cameras=gallery_labels.cameras,
         average_precision=average_precision,
         distances=distances,
+    )
+
+
+def protocol(gallery: Labels, average_precisions: tuple[str, ...]) -> str:
+    """How figures are taken, in a sentence that a table can carry."""
+    cameras = gallery.cameras
+    if cameras is None:
+        left_out = "no cameras are known: nothing is left out"
+    elif len(np.unique(cameras)) == len(cameras):  # one each: see split_queries
+        left_out = "no cameras are known: a query's own image alone is left out"
+    else:
+        left_out = "gallery images of the query's identity and camera are left out"
+    formula = {
+        "hits": "the mean precision at hits",
+        "trapezoid": "the trapezoid of 2015",
+    }
+    ap = " and ".join(formula[name] for name in average_precisions)
+    return (
+        f"Euclidean distance of unit features; {left_out}; junk is dropped, identity 0 "
+        f"stays as a distractor; queries without a match are not counted; AP is {ap}"
     )

@@ -222,7 +222,7 @@ def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) 
         features = embed(images, network, progress)[0]
     sure = confidences(features, clusters)
     write_clusters(directory / "clusters.csv", names, clusters, sure)
-    print_summary(tracker.console, config, tracker.history, directory)
+    print_summary(tracker.console, config, tracker.history, directory, judge.protocol)
     if config.report:
         with bar(tracker.console) as progress:
             shown = report.gather(

@@ -13,10 +13,10 @@ from rich.table import Table
 from fgu_jax import retrieval
 from fgu_jax._version import __version__
 from fgu_jax.config import Config, parse_value
-from fgu_jax.data import Dataset, Labels, canonical_name
+from fgu_jax.data import Dataset, canonical_name
 from fgu_jax.embedder import Embedder
 from fgu_jax.errors import InputError
-from fgu_jax.evaluation import PARTS, REPORTED, rank
+from fgu_jax.evaluation import PARTS, REPORTED, protocol, rank
 from fgu_jax.tracking import Callback
 from fgu_jax.whole_files import whole_file
 
@@ -116,26 +116,6 @@ def score(
         "reranking": None if reranking is None else dataclasses.asdict(reranking),
         "rows": rows,
     }
-
-
-def protocol(gallery: Labels, average_precisions: tuple[str, ...]) -> str:
-    """How figures are taken, in a sentence that a table can carry."""
-    cameras = gallery.cameras
-    if cameras is None:
-        left_out = "no cameras are known: nothing is left out"
-    elif len(np.unique(cameras)) == len(cameras):  # one each: see split_queries
-        left_out = "no cameras are known: a query's own image alone is left out"
-    else:
-        left_out = "gallery images of the query's identity and camera are left out"
-    formula = {
-        "hits": "the mean precision at hits",
-        "trapezoid": "the trapezoid of 2015",
-    }
-    ap = " and ".join(formula[name] for name in average_precisions)
-    return (
-        f"Euclidean distance of unit features; {left_out}; junk is dropped, identity 0 "
-        f"stays as a distractor; queries without a match are not counted; AP is {ap}"
-    )
 
 
 def print_score(console: Console, found: dict[str, Any]) -> None:

@@ -36,9 +36,13 @@ def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
 
 
 def print_summary(
-    console: Console, config: Config, history: list[dict], directory: Path
+    console: Console,
+    config: Config,
+    history: list[dict],
+    directory: Path,
+    protocol: str,
 ) -> None:
-    """Prints the table and where everything lies."""
+    """Prints the table, how its figures were taken, and where everything lies."""
     compared = rows(history)
     if compared:
         where = (
@@ -46,11 +50,7 @@ def print_summary(
             if config.holdout_identities
             else "query against gallery"
         )
-        table = Table(
-            title=f"{config.dataset}, {where}, % (AP: {config.average_precision}; "
-            "same identity and camera left out)",
-            title_justify="left",
-        )
+        table = Table(title=f"{config.dataset}, {where}, %", title_justify="left")
         table.add_column("")
         for title, _ in COLUMNS:
             table.add_column(title, justify="right")
@@ -58,6 +58,7 @@ def print_summary(
             figures = (f"{100 * record[f'{prefix}_{name}']:.1f}" for _, name in COLUMNS)
             table.add_row(title, *figures)
         console.print(table)
+        console.print(protocol, markup=False)
     else:
         console.print("no identities: nothing to evaluate")
     console.print(

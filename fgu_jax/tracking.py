@@ -58,14 +58,20 @@ class Tracker:
 
 @contextlib.contextmanager
 def bar(console: Console) -> Iterator[Callback]:
-    """A progress bar as a callback ``(done, total, what)``."""
+    """A progress bar as a callback ``(done, total, what)``.
+
+    Nothing is drawn into a file or a pipe, where each bar would leave an empty line.
+    """
     columns = (
         TextColumn("{task.description:>12}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    hidden = not (console.is_terminal or console.is_jupyter)
+    with Progress(
+        *columns, console=console, transient=True, disable=hidden
+    ) as progress:
         tasks: dict[str, TaskID] = {}
 
         def callback(done: int, total: int, what: str) -> None:

@@ -133,12 +133,13 @@ def test_without_identities_nothing_is_evaluated(trained_run, drawn_folder):
 
 def test_the_protocol_says_what_is_left_out():
     from fgu_jax.data import Labels
+    from fgu_jax.evaluation import protocol
 
     one_each = Labels(identities=np.array([1, 1, 2]), cameras=np.arange(3))
-    assert "own image alone" in scoring.protocol(one_each, ("hits",))
+    assert "own image alone" in protocol(one_each, ("hits",))
     none = Labels(identities=np.array([1, 1, 2]), cameras=None)
-    assert "nothing is left out" in scoring.protocol(none, ("hits",))
+    assert "nothing is left out" in protocol(none, ("hits",))
     real = Labels(identities=np.array([1, 1, 2]), cameras=np.array([1, 2, 1]))
-    both = scoring.protocol(real, ("hits", "trapezoid"))
+    both = protocol(real, ("hits", "trapezoid"))
     assert "identity and camera" in both
     assert "trapezoid of 2015" in both

@@ -88,8 +88,8 @@ def clusters(history: list[dict]) -> Picture:
         alt += f" Purity ends at {last['purity']:.3f}, NMI at {last['nmi']:.3f}."
         caption += (
             " Purity and normalised mutual information (NMI) compare the clusters with "
-            "the identities; they are measured for this page only. Purity is 1 where "
-            "each image is a cluster of its own."
+            "the identities; they are measured and never learnt from. Purity is 1 "
+            "where each image is a cluster of its own."
         )
     return Picture(
         stem="clusters", title="Clusters by epoch", caption=caption, alt=alt, draw=draw

@@ -25,6 +25,8 @@ class Page:
     config: Config
     history: list[dict]
     num_images: int
+    protocol: str
+    """How the figures were taken, in a sentence."""
     pictures: dict[str, list[Picture]]
     sizes: dict[str, tuple[int, int]]
     """Width and height in pixels of each picture, by its stem."""
@@ -122,10 +124,8 @@ def _result(page: Page) -> str:
             '<div class="scroll" tabindex="0" role="region" aria-label="Results">',
             f'<table><thead><tr><th scope="col">%</th>{head}</tr></thead>',
             f"<tbody>{''.join(body)}</tbody></table></div>",
-            f'<p class="note">{_text(where)}; gallery images of the query\'s own '
-            "identity and camera are left out; AP: "
-            f"{_text(config.average_precision)}. The last epoch is the result, the "
-            "best one a footnote.</p>",
+            f'<p class="note">{_text(where)}. {_text(page.protocol)}. The last epoch '
+            "is the result, the best one a footnote.</p>",
         ]
     )
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fgu_jax import evaluation
 from fgu_jax.data.atomic import whole_folder
-from fgu_jax.evaluation import rank
 from fgu_jax.report import attention, curves, groups, page, plane, queries
 from fgu_jax.report.data import ReportData
 from fgu_jax.report.style import DOTS, THEMES, Picture, applied
@@ -53,11 +53,17 @@ def _fill(folder: Path, data: ReportData, progress: Progress | None) -> None:
         sizes[picture.stem] = (round(wide * DOTS), round(high * DOTS))
         if progress is not None:
             progress(done, len(flat), "report")
+    ranked = data.retrieval
+    protocol = ""
+    if ranked is not None:
+        formula = data.config.average_precision
+        protocol = evaluation.protocol(ranked.gallery.labels, (formula,))
     text = page.render(
         page.Page(
             config=data.config,
             history=data.history,
             num_images=len(data.images),
+            protocol=protocol,
             pictures=pictures,
             sizes=sizes,
             notes=notes,
@@ -108,7 +114,7 @@ def _metrics(data: ReportData) -> dict[str, Metrics]:
         "local": slice(width, None),
     }
     return {
-        name: rank(
+        name: evaluation.rank(
             np.ascontiguousarray(query.features[:, columns]),
             np.ascontiguousarray(gallery.features[:, columns]),
             query.labels,
