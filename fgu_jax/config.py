@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from fgu_jax._version import __version__
 from fgu_jax.errors import InputError
 
 
@@ -194,7 +195,7 @@ def from_mapping(values: Mapping[str, Any], *, source: str) -> Config:
     known = {}
     for name, value in values.items():
         if name not in FIELDS:
-            raise InputError(f"{source}: {unknown('field', name, FIELDS)}")
+            raise InputError(f"{source}: {_unknown_field(name)}")
         known[name] = parse_value(name, value)
     return Config(**known)
 
@@ -241,6 +242,15 @@ def parse_value(name: str, value: Any) -> Any:
             f"{name} is {_short(value)}: give {_NOUNS[kind]}"
             + (" or none" if optional else "")
         ) from None
+
+
+def _unknown_field(name: str) -> str:
+    if difflib.get_close_matches(name, FIELDS, n=1):
+        return unknown("field", name, FIELDS)
+    return (
+        f"unknown field {_short(name)}: fgu_jax {__version__} has none like it; give "
+        "the version that wrote it"
+    )
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -91,7 +91,9 @@ def into_number(
     check_wanted(number, None)
     count = _count(features)
     if number > count:
-        raise InputError(f"clusters is {number} but there are {count} images")
+        raise InputError(
+            f"clusters is {number} but there are {count} images: give 2 to {count}"
+        )
     labels, _ = merge_with_heights(
         features,
         np.arange(count),

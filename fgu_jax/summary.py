@@ -28,10 +28,10 @@ def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
         found.append(("colour histogram", first, "histogram"))
     found.append(("untrained, fused", first, "fused"))
     if last["epoch"] > 0:
-        title = f"epoch {last['epoch']} (last)"
+        title = f"epoch {last['epoch']}, last"
         found += [(f"{title}, {part}", last, part) for part in ("global", "local")]
-        found.append((f"{title}, fused = the result", last, "fused"))
-        found.append((f"epoch {best['epoch']} (best mAP), fused", best, "fused"))
+        found.append((f"{title}, fused: the result", last, "fused"))
+        found.append((f"epoch {best['epoch']}, best mAP, fused", best, "fused"))
     return found
 
 
