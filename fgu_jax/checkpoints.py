@@ -2,81 +2,129 @@
 
 A checkpoint has three items: ``network`` (params and batch_stats, all that inference
 needs), ``training`` (the rest of the state) and ``history`` (what ``metrics.jsonl``
-held then, so that a resumed run writes the same file).
+held then, so that a resumed run writes the same file, and a digest of every array,
+which is compared when the checkpoint is read).
+
+The newest K are kept, and the best: the one with the highest fused mAP among the
+evaluated epochs, where anything is evaluated. The newest is the run's result and the
+one that is resumed and loaded; the best is a footnote, chosen by test labels.
 """
 
+import errno
 import logging
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-from fgu_jax.errors import InputError
-from fgu_jax.network_files import first_line, read_network, refusing_damaged
+from fgu_jax.digests import digest_arrays, digest_json, first_difference
+from fgu_jax.errors import InputError, NotWritten
+from fgu_jax.network_files import (
+    calling_orbax,
+    first_line,
+    read_network,
+    refusing_damaged,
+)
 from fgu_jax.state import TrainState
 
 _NETWORK = ("params", "batch_stats")
+# Renamed before it is deleted: a checkpoint has its name whole or not at all.
+_SUPERSEDED = ".superseded-"
+_HALF_WRITTEN = ".orbax-checkpoint-tmp"
 
 
 class Checkpoints:
-    """The ``checkpoints`` folder of a run."""
+    """The ``checkpoints`` folder of a run.
+
+    Args:
+      directory: it; made unless ``read_only``.
+      keep: how many of the newest stay.
+      read_only: nothing is written or removed.
+
+    Raises:
+      InputError: the folder cannot be written.
+    """
 
     def __init__(self, directory: Path, *, keep: int = 2, read_only: bool = False):
         # orbax tells of its own start at every level; its errors still come through.
         logging.getLogger("absl").setLevel(logging.ERROR)
         self._directory = directory.resolve()
-        self._manager = ocp.CheckpointManager(
-            self._directory,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=None if read_only else keep,
-                create=not read_only,
-                read_only=read_only,
-                enable_async_checkpointing=False,
-            ),
-            item_names=("network", "training", "history"),
-        )
+        self._keep = keep
+        if not read_only:
+            self._remove_leftovers()
+        try:
+            self._manager = ocp.CheckpointManager(
+                self._directory,
+                options=ocp.CheckpointManagerOptions(
+                    create=not read_only,
+                    read_only=read_only,
+                    enable_async_checkpointing=False,
+                ),
+                item_names=("network", "training", "history"),
+            )
+        except OSError as error:
+            raise NotWritten(
+                f"{directory} cannot be written: {error.strerror or error}"
+            ) from error
 
     def latest(self) -> int | None:
         """Step of the newest whole checkpoint, or ``None``."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState, history: dict) -> None:
+    def save(
+        self, state: TrainState, history: dict, *, best: int | None = None
+    ) -> None:
         """Keeps the state under its step; one of that step that exists stays.
 
         Args:
           state: the whole state.
           history: a JSON object, given back on resume.
+          best: step of the best evaluated epoch; its checkpoint, where there is one,
+            stays beside the newest.
 
         Raises:
-          InputError: the disk is full or the folder cannot be written; the previous
+          NotWritten: the disk is full or the folder cannot be written; the previous
             checkpoint stays.
         """
         step = int(state.step)
         if step in self._manager.all_steps():
             return
         parts = _split(state)
-        try:
+        digests = digest_arrays(parts["network"] | parts["training"])
+        record = history | {"digests": digests | {"history": digest_json(history)}}
+
+        def write() -> bool:
             saved = self._manager.save(
                 step,
                 args=ocp.args.Composite(
                     network=ocp.args.StandardSave(parts["network"]),
                     training=ocp.args.StandardSave(parts["training"]),
-                    history=ocp.args.JsonSave(history),
+                    history=ocp.args.JsonSave(record),
                 ),
             )
             self._manager.wait_until_finished()
-        except (OSError, ValueError) as error:
-            previous = self.latest()
-            raise InputError(
+            return saved
+
+        def refuse(error: Exception) -> NotWritten:
+            return NotWritten(
                 f"checkpoint {step} cannot be written to {self._directory}: "
-                f"{first_line(error)}; checkpoint {previous} stays"
-            ) from error
+                f"{_reason(error)}; {self._what_stays()}"
+            )
+
+        try:
+            saved = calling_orbax(write, refuse)
+        except NotWritten:
+            self._remove_leftovers()  # its room may be all that is lacking
+            raise
         if not saved:
-            raise InputError(
+            raise NotWritten(
                 f"checkpoint {step} was not written to {self._directory}: it holds "
                 f"checkpoint {self.latest()} already"
             )
+        self._remove_superseded(best)
 
     def restore(self, template: TrainState, sharding: Any) -> tuple[TrainState, dict]:
         """The newest state, placed like ``sharding``, and its history item.
@@ -86,7 +134,8 @@ class Checkpoints:
           sharding: where every array goes.
 
         Raises:
-          InputError: there is no checkpoint, or it does not fit the template.
+          InputError: there is no checkpoint, it does not fit the template, or one of
+            its arrays is not what was saved.
         """
         step = self._step()
 
@@ -98,20 +147,28 @@ class Checkpoints:
             step,
             network=ocp.args.StandardRestore(parts["network"]),
             training=ocp.args.StandardRestore(parts["training"]),
-            history=ocp.args.JsonRestore(),
         )
-        return template.replace(**found.network, **found.training), found.history
+        arrays = {**found.network, **found.training}
+        history, digests = self._read_history(step)
+        self._check(step, arrays, digests)
+        return template.replace(**arrays), history
 
     def restore_network(self, template: dict) -> dict:
-        """``params`` and ``batch_stats`` of the newest checkpoint, as NumPy arrays."""
+        """``params`` and ``batch_stats`` of the newest checkpoint, as NumPy arrays.
+
+        Raises:
+          InputError: there is no checkpoint, it is another network's, or one of its
+            arrays is not what was saved.
+        """
         step = self._step()
         folder = self._directory / str(step) / "network"
-        return read_network(folder, template, what=self._what(step))
+        network = read_network(folder, template, what=self._what(step))
+        self._check(step, network, self._read_history(step)[1])
+        return network
 
     def history(self) -> dict:
         """The history item of the newest checkpoint."""
-        step = self._step()
-        return self._restore(step, history=ocp.args.JsonRestore()).history
+        return self._read_history(self._step())[0]
 
     def close(self) -> None:
         """Waits for what is being written."""
@@ -129,8 +186,72 @@ class Checkpoints:
             self._what(step),
         )
 
+    def _read_history(self, step: int) -> tuple[dict, dict[str, str] | None]:
+        """The history and the digests; ``None`` for those of the first versions."""
+        found = self._restore(step, history=ocp.args.JsonRestore()).history
+        if not isinstance(found, dict):
+            raise self._damaged(step, "history")
+        digests = found.pop("digests", None)
+        if digests is not None and (
+            not isinstance(digests, dict)
+            or digests.get("history") != digest_json(found)
+        ):
+            raise self._damaged(step, "history")
+        return found, digests
+
+    def _check(self, step: int, arrays: dict, digests: dict[str, str] | None) -> None:
+        if digests is None:
+            return
+        name = first_difference(arrays, digests)
+        if name is not None:
+            raise self._damaged(step, name)
+
+    def _damaged(self, step: int, name: str) -> InputError:
+        older = [each for each in self._manager.all_steps() if each < step]
+        mend = (
+            f"copy it again, or remove {self._directory / str(step)} to go on from "
+            f"checkpoint {max(older)}"
+            if older
+            else "copy it again; no older one is here"
+        )
+        return InputError(
+            f"{self._what(step)} is damaged: {name} is not what was saved; {mend}"
+        )
+
     def _what(self, step: int) -> str:
         return f"checkpoint {step} in {self._directory}"
+
+    def _what_stays(self) -> str:
+        step = self.latest()
+        if step is None:
+            return "there is no earlier one: make room and start again"
+        return f"checkpoint {step} stays: make room and go on with --resume"
+
+    def _remove_superseded(self, best: int | None) -> None:
+        steps = sorted(self._manager.all_steps())
+        old = [step for step in steps[: -self._keep] if step != best]
+        for step in old:
+            folder = self._directory / str(step)
+            os.replace(folder, self._directory / f"{_SUPERSEDED}{step}")
+        if old:
+            self._remove_leftovers()
+            self._manager.reload()
+
+    def _remove_leftovers(self) -> None:
+        """Removes what a killed or failed process left; the run's lock is held."""
+        if not self._directory.is_dir():
+            return
+        for path in self._directory.iterdir():
+            if path.name.startswith(_SUPERSEDED) or _HALF_WRITTEN in path.name:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    """The system's words, where orbax's error holds them among many of its own."""
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+        if os.strerror(code) in str(error):
+            return os.strerror(code)
+    return first_line(error)
 
 
 def _split(state: TrainState) -> dict:

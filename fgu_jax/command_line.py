@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from fgu_jax.config import FIELDS, TYPES, Config
-from fgu_jax.errors import InputError
+from fgu_jax.errors import InputError, NotWritten
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,8 +76,8 @@ def main(
 ) -> NoReturn:
     """Parses, runs, and leaves: 0; 2 and one line for what a user can mend.
 
-    A run that was asked to stop leaves with 128 + the signal's number, as shells
-    count.
+    A run that could not write leaves with 1 (``--resume`` goes on with it), one that
+    was asked to stop with 128 + the signal's number, as shells count.
     """
     from fgu_jax.stopping import Stopped
 
@@ -87,7 +87,7 @@ def main(
     except (InputError, OSError, MemoryError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
         print(f"{parser.prog}: {line}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, NotWritten) else 2)
     except Stopped as stopped:
         print(f"{parser.prog}: {stopped}: saved; go on with --resume", file=sys.stderr)
         sys.exit(stopped.code)

@@ -7,3 +7,11 @@ class InputError(ValueError):
     The command line prints its message alone and leaves with exit code 2; from
     Python it is an ordinary ``ValueError``.
     """
+
+
+class NotWritten(InputError):
+    """Something of a run could not be written: a full disk, a folder taken away.
+
+    What was saved before stays, and ``--resume`` goes on from it. The command line
+    leaves with exit code 1.
+    """

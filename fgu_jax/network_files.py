@@ -70,8 +70,30 @@ def refusing_damaged(read: Callable[[], Result], what: str) -> Result:
     Raises:
       InputError: by ``read``, or in place of any other exception.
     """
-    # When one array cannot be read, orbax leaves the tasks that read the others, and
-    # asyncio prints a traceback for each, on ways of its own and a little later.
+
+    def refuse(error: Exception) -> InputError:
+        return InputError(
+            f"{what} is damaged or cut short ({first_line(error)[:120]}): copy it "
+            "again, or remove it to use the one before"
+        )
+
+    return calling_orbax(read, refuse)
+
+
+def calling_orbax(
+    act: Callable[[], Result], refuse: Callable[[Exception], InputError]
+) -> Result:
+    """What ``act`` gives; any error of orbax becomes the one that ``refuse`` makes.
+
+    Args:
+      act: reads or writes a checkpoint.
+      refuse: an error of one line from orbax's own.
+
+    Raises:
+      InputError: by ``act``, or by ``refuse`` in place of any other exception.
+    """
+    # When one array cannot be had, orbax leaves the tasks of the others, and asyncio
+    # prints a traceback for each, on ways of its own and a little later.
     log = logging.getLogger("asyncio")
     level, hooks = log.level, (sys.excepthook, sys.unraisablehook)
     log.setLevel(logging.CRITICAL + 1)
@@ -79,21 +101,18 @@ def refusing_damaged(read: Callable[[], Result], what: str) -> Result:
     sys.unraisablehook = lambda _: None
     try:
         try:
-            return read()
+            return act()
         except InputError:
             raise
         except Exception as error:  # plain Exception, for a file that is cut short
-            reason = first_line(error)[:120]
+            refusal = refuse(error)
         # The exception is gone by here, so that nothing keeps the tasks.
         time.sleep(0.3)
         gc.collect()
     finally:
         sys.excepthook, sys.unraisablehook = hooks
         log.setLevel(level)
-    raise InputError(
-        f"{what} is damaged or cut short ({reason}): copy it again, or remove it to "
-        "use the one before"
-    )
+    raise refusal
 
 
 def first_line(error: BaseException) -> str:
