@@ -202,6 +202,23 @@ def test_lengths_that_lie_cost_no_memory(tmp_path):
             read(tmp_path, zip_file({}, content))
 
 
+def test_what_is_small_to_write_and_endless_to_hash_or_print(tmp_path):
+    # (x, x) of (x, x), sixty times: nobody may hash it, compare it or make text of it.
+    doubled = b"K\x01" + b"q\x01h\x01\x86" * 60
+    ordered = b"ccollections\nOrderedDict\n"
+    legacy = (GOLDENS / "tiny_legacy.pth").read_bytes()
+    keys = legacy.rindex(b"]q\x00(X")  # of the storages, the file's last pickle
+    for content in (
+        zip_file({}, doubled + text("x") + b"\x93."),
+        zip_file({}, ordered + b"](" + doubled + b"K\x02\x86e\x85R."),
+        zip_file({}, b"}" + doubled + b"K\x02s."),
+        zip_file({}, b"(" + doubled + doubled + doubled + doubled + b"K\x01tQ."),
+        legacy[:keys] + b"](" + doubled + b"e.",
+    ):
+        with pytest.raises(InputError):
+            read(tmp_path, content)
+
+
 @pytest.mark.parametrize("name", ["tiny.pth", "tiny_legacy.pth"])
 def test_truncated_files_are_refused(tmp_path, name):
     whole = (GOLDENS / name).read_bytes()

@@ -80,7 +80,7 @@ def _rebuild_tensor(*args: Any) -> Tensor:
 
 
 _CALLS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": lambda *items: dict(*items),
+    "collections.OrderedDict": lambda *pairs: _dict_of(*pairs),
     "torch.Size": lambda items: tuple(items),
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": lambda data, *_: data,
@@ -109,6 +109,12 @@ def _storage(record: Any) -> Storage:
     ):
         raise ValueError("a storage record is malformed")
     return Storage(key, STORAGE_TYPES[storage_type.name], count)
+
+
+def _dict_of(pairs: Any = ()) -> dict[str | int, Any]:
+    target: dict[str | int, Any] = {}
+    _insert(target, [part for key, value in pairs for part in (key, value)])
+    return target
 
 
 def _insert(target: Any, items: list[Any]) -> None:
@@ -187,7 +193,12 @@ class _Machine:
             case "GLOBAL":
                 self.stack.append(_global(arg.replace(" ", ".")))
             case "STACK_GLOBAL":
-                self.stack.append(_global(".".join(map(str, self.last(2)))))
+                parts = self.last(2)
+                # No text is made of anything else: of a tuple of a tuple twice, and
+                # so on forty times, it would have no end.
+                if not all(isinstance(part, str) for part in parts):
+                    raise ValueError("a name is no text")
+                self.stack.append(_global(".".join(parts)))
             case "BINPERSID":
                 (record,) = self.last(1)
                 self.stack.append(_storage(record))

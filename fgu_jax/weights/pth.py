@@ -106,6 +106,8 @@ def _read_legacy(memory: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
     value = pickled.read(stream)
     storages = {t.storage.key: t.storage for t in _tensors(value).values()}
     keys = pickled.read(stream)
+    if not all(isinstance(key, str) for key in keys):
+        raise ValueError("a storage's key is no text")
     if not set(storages) <= set(keys):
         raise ValueError("it lacks some of its storages")
     blocks = {}
