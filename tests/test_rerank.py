@@ -231,7 +231,6 @@ REFERENCE = (
 )
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not REFERENCE.exists(), reason=f"needs {REFERENCE.name}")
 def test_figures_on_real_features():
     """Measured when written, beside torchreid: 7e-3 apart in 2 of 10^6 at near-ties."""

@@ -284,7 +284,6 @@ REFERENCE = (
 )
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not REFERENCE.exists(), reason=f"needs {REFERENCE.name}")
 def test_figures_that_other_evaluators_agree_on():
     data = np.load(REFERENCE)

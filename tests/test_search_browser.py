@@ -23,12 +23,9 @@ from fgu_jax.searching.match import Matches
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not on PATH"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not on PATH"
+)
 
 QUERIES, TOP, GALLERY = 1000, 20, 3000
 HOSTILE = "<img src=x onerror=document.title='caught'>\n\udce9.jpg"
