@@ -125,7 +125,16 @@ class Config:
         "hits", "AP: mean precision at hits, or the trapezoid of 2015"
     )
     save_every: int = _field(1, "epochs between checkpoints")
-    keep: int = _field(2, "how many of the newest checkpoints are kept")
+    keep: int = _field(2, "newest checkpoints that are kept, beside the best one")
+    watch: Literal["warn", "stop", "off"] = _field(
+        "warn", "when clusters or features go wrong; what is not finite always stops"
+    )
+    watch_cluster_share: float = _field(
+        0.2, "share of the images that is too much for one cluster"
+    )
+    watch_spread: float = _field(
+        0.05, "share of their first spread below which features have collapsed"
+    )
     devices: int | None = _field(None, "how many devices; default all")
     images_on_device: Literal["auto", "always", "never"] = _field(
         "auto", "keep the training images in device memory"
@@ -173,6 +182,9 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "data_dir",
         "save_every",
         "keep",
+        "watch",
+        "watch_cluster_share",
+        "watch_spread",
         "report",
         "devices",
         "images_on_device",
@@ -356,6 +368,8 @@ _FRACTIONS = (
     "color_jitter",
     "erasing",
     "difficulty",
+    "watch_cluster_share",
+    "watch_spread",
 )
 
 

@@ -1,6 +1,8 @@
 """The run, top to bottom: embed; then each epoch: steps, merge, evaluate, save."""
 
+import contextlib
 import dataclasses
+import functools
 import time
 from pathlib import Path
 
@@ -11,12 +13,22 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
-from fgu_jax import models, report, starting, training_data
+from fgu_jax import (
+    health,
+    models,
+    provenance,
+    report,
+    run_files,
+    run_folder,
+    starting,
+    training_data,
+)
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.clusters import confidences, write_clusters
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
 from fgu_jax.embedding import Embedding
+from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks import global_dim
 from fgu_jax.optimizer import rate_schedule
@@ -76,39 +88,43 @@ def fit(
     """
     mesh = make_mesh(config.devices)
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+    say = functools.partial(console.print, markup=False)
     starting.check_before_data(config, mesh)
-    starting.check_directory(config)
+    run_folder.check(config)
     with bar(console) as progress:
         names, images, judge = training_data.open_data(config, data, progress)
     starting.check_with_data(config, len(images))
 
+    digest = training_data.fingerprint(names, images)
+
     # Nothing is written before all that could be refused was looked at.
-    directory = starting.claim_directory(config)
-    checkpoints = Checkpoints(directory / "checkpoints", keep=config.keep)
-    try:
-        digest = training_data.fingerprint(names, images)
+    with contextlib.ExitStack() as closing:
+        directory = closing.enter_context(run_folder.held(config, say))
+        folder = directory / run_folder.CHECKPOINTS
+        checkpoints = Checkpoints(folder, keep=config.keep)
+        closing.callback(checkpoints.close)
         saved = starting.saved_history(checkpoints, digest)
+        run_folder.write_config(config)
+        about = provenance.RunRecord(
+            directory,
+            mesh=mesh,
+            fingerprint=digest,
+            num_images=len(images),
+            step=checkpoints.latest() or 0,
+        )
+        for change in about.changes:
+            say(f"another than in the last session: {change}")
         tracker = Tracker(directory, saved["epochs"], console)
-        try:
-            with StopRequest() as stop:
-                return _run(
-                    config,
-                    names,
-                    images,
-                    judge,
-                    mesh,
-                    checkpoints,
-                    saved,
-                    tracker,
-                    stop,
-                )
-        finally:
-            tracker.close()
-    finally:
-        checkpoints.close()
+        closing.callback(tracker.close)
+        stop = closing.enter_context(StopRequest())
+        return _run(
+            config, names, images, judge, mesh, checkpoints, saved, tracker, about, stop
+        )
 
 
-def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) -> Run:
+def _run(
+    config, names, images, judge, mesh, checkpoints, saved, tracker, about, stop
+) -> Run:
     directory, num_images = config.directory, len(images)
     going_on = bool(saved["epochs"])
     steps_per_epoch = num_images // config.batch_size
@@ -141,6 +157,7 @@ def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) 
             )
             state = replicate(state, mesh)
             record: dict = {"epoch": 0, "clusters": num_images}
+            record |= health.figures(state)
             record |= judge.histogram()
             record |= judge.network(lambda x: embed(x, variables, progress))
         tracker.epoch(record, {})
@@ -158,7 +175,12 @@ def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) 
     resident = training_data.place_images(config, images, mesh)
 
     def save():
-        checkpoints.save(state, saved | {"epochs": tracker.history})
+        best = best_epoch(tracker.history)
+        checkpoints.save(
+            state,
+            saved | {"epochs": tracker.history},
+            best=best and best * steps_per_epoch,
+        )
 
     rate = rate_schedule(
         config.learning_rate,
@@ -196,6 +218,7 @@ def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) 
             )
             clusters = jax.device_get(state.labels)
             record["clusters"] = int(state.num_clusters)
+            record |= health.figures(state)
             record |= judge.clusters(clusters)
             merged = time.perf_counter()
             if config.evaluates_after(epoch):
@@ -209,9 +232,15 @@ def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) 
             "merge_seconds": merged - trained,
             "evaluate_seconds": done - merged,
         }
+        for warning in health.check(config, state, record, tracker.history):
+            about.warn(epoch, warning)
+            if config.watch == "stop":
+                raise InputError(f"{warning}; the last checkpoint stays")
+            tracker.console.print(f"warning: {warning}", markup=False)
         tracker.epoch(record, timings)
         announce(tracker.console, config, record, done - started)
-        if epoch % config.save_every == 0 or epoch == config.epochs or stop.signum:
+        due = epoch % config.save_every == 0 or epoch == config.epochs
+        if due or stop.signum or best_epoch(tracker.history) == epoch:
             save()
         if stop.signum:
             raise Stopped(stop.signum)
@@ -221,7 +250,8 @@ def _run(config, names, images, judge, mesh, checkpoints, saved, tracker, stop) 
     with bar(tracker.console) as progress:
         features = embed(images, network, progress)[0]
     sure = confidences(features, clusters)
-    write_clusters(directory / "clusters.csv", names, clusters, sure)
+    with run_files.writing(directory / "clusters.csv"):
+        write_clusters(directory / "clusters.csv", names, clusters, sure)
     print_summary(tracker.console, config, tracker.history, directory, judge.protocol)
     if config.report:
         with bar(tracker.console) as progress:
@@ -273,6 +303,19 @@ def epoch_order(seed: int, epoch: int, num_images: int, batch_size: int) -> np.n
     order = np.random.default_rng([seed, epoch]).permutation(num_images)
     steps = num_images // batch_size
     return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
+
+
+def best_epoch(history: list[dict]) -> int | None:
+    """The trained epoch with the highest fused mAP, the first of equals; or ``None``.
+
+    >>> best_epoch([{"epoch": 0, "fused_mAP": 0.9}, {"epoch": 1}])
+    >>> best_epoch([{"epoch": 1, "fused_mAP": 0.3}, {"epoch": 2, "fused_mAP": 0.3}])
+    1
+    """
+    judged = [r for r in history if "fused_mAP" in r and r["epoch"] > 0]
+    if not judged:
+        return None
+    return max(judged, key=lambda record: record["fused_mAP"])["epoch"]
 
 
 def _first_state(config, variables, optimizer, num_images) -> TrainState:

@@ -19,6 +19,7 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
+from fgu_jax import run_files
 from fgu_jax.errors import InputError
 
 NAME = "run.lock"
@@ -50,13 +51,12 @@ def hold(directory: Path, warn: Callable[[str], object]) -> Iterator[None]:
       warn: told, in one line, where the filesystem knows no locks; the run goes on.
 
     Raises:
-      InputError: another process trains there, or the file cannot be written.
+      InputError: another process trains there.
+      NotWritten: the file cannot be made.
     """
-    try:
+    with run_files.writing(directory):
         # Opened without emptying it: until it is locked, it tells of another process.
         file = os.fdopen(os.open(directory / NAME, os.O_RDWR | os.O_CREAT, 0o666), "r+")
-    except OSError as error:
-        raise InputError(f"{directory} cannot be written: {error.strerror}") from error
     with file:
         if _lock(file, directory, shared=False):
             _sign(file)

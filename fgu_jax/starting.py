@@ -1,13 +1,9 @@
-"""What a run needs before its first epoch: its folder, checks, optimiser."""
-
-import os
-from pathlib import Path
+"""What a run needs before its first epoch: checks, its past, optimiser."""
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fgu_jax import config as config_lib
 from fgu_jax import networks
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
@@ -15,55 +11,6 @@ from fgu_jax.errors import InputError
 from fgu_jax.losses import check_num_neighbors
 from fgu_jax.optimizer import make_optimizer
 from fgu_jax.step import StepOptions
-
-
-def check_directory(config: Config) -> None:
-    """Refuses a run's folder that cannot be begun or taken up again; writes nothing.
-
-    Raises:
-      InputError: it holds a run and ``resume`` is off; or it is resumed with a
-        configuration that would change what the run does (which fields, both values).
-    """
-    directory = config.directory
-    path = directory / "config.json"
-    if path.exists():
-        if not config.resume:
-            raise InputError(
-                f"{directory} holds a run already: add --resume to go on with it, or "
-                "choose another --workdir"
-            )
-        old = config_lib.load(path)
-        fields = config_lib.differing(old, config)
-        if fields:
-            changes = ", ".join(
-                f"{name} {getattr(old, name)!r} -> {getattr(config, name)!r}"
-                for name in fields
-            )
-            raise InputError(
-                f"{directory} cannot be resumed with {changes}: give the old values"
-            )
-    elif config.resume:
-        raise InputError(f"{directory} holds no run to resume: leave --resume out")
-    elif directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory} is a file: choose another --workdir")
-    elif directory.is_dir() and any(directory.iterdir()):
-        raise InputError(
-            f"{directory} is not empty and not a run: choose another --workdir"
-        )
-
-
-def claim_directory(config: Config) -> Path:
-    """The run's folder, made, with its ``config.json``."""
-    directory = config.directory
-    path = directory / "config.json"
-    scratch = path.with_suffix(".json.new")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(config.to_json(), encoding="utf-8")
-        os.replace(scratch, path)
-    except OSError as error:
-        raise InputError(f"{directory} cannot be written: {error.strerror}") from error
-    return directory
 
 
 def saved_history(checkpoints: Checkpoints, digest: str) -> dict:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from fgu_jax import run_files
+from fgu_jax.events import ScalarEvents
+
 Callback = Callable[[int, int, str], None]
 
 
@@ -27,33 +29,37 @@ class Tracker:
     """
 
     def __init__(self, directory: Path, history: list[dict], console: Console):
-        from tensorboardX import SummaryWriter  # takes half a second to import
-
         self.history = list(history)
         self.console = console
-        self._directory = directory
-        path = directory / "metrics.jsonl"
-        scratch = path.with_suffix(".jsonl.new")
-        scratch.write_text("".join(map(_line, self.history)))
-        os.replace(scratch, path)
+        self._metrics = directory / "metrics.jsonl"
+        self._timings = directory / "timings.jsonl"
+        self._tensorboard = directory / "tensorboard"
+        run_files.replace(self._metrics, "".join(map(_line, self.history)))
+        if self.history:
+            run_files.drop_cut_line(self._timings)
+        else:
+            run_files.replace(self._timings, "")
         start = self.history[-1]["epoch"] + 1 if self.history else 0
-        self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start)
+        with run_files.writing(self._tensorboard):
+            self._events = ScalarEvents(self._tensorboard, start)
 
     def epoch(self, record: dict, timings: dict) -> None:
-        """Keeps one epoch's record; nothing in it depends on the clock."""
+        """Keeps one epoch's record; nothing in it depends on the clock.
+
+        Raises:
+          NotWritten: the disk is full, or the folder cannot be written.
+        """
         self.history.append(record)
-        with (self._directory / "metrics.jsonl").open("a") as file:
-            file.write(_line(record))
-        with (self._directory / "timings.jsonl").open("a") as file:
-            file.write(_line({"epoch": record["epoch"], **timings}))
-        for name, value in record.items():
-            if isinstance(value, (int, float)):
-                self._board.add_scalar(name, value, record["epoch"])
-        self._board.flush()
+        run_files.append(self._metrics, _line(record))
+        run_files.append(self._timings, _line({"epoch": record["epoch"], **timings}))
+        scalars = {k: v for k, v in record.items() if isinstance(v, (int, float))}
+        with run_files.writing(self._tensorboard):
+            self._events.add(record["epoch"], scalars)
 
     def close(self) -> None:
-        """Closes the TensorBoard file."""
-        self._board.close()
+        """Closes the TensorBoard file; each epoch of it is on the disk already."""
+        with contextlib.suppress(OSError):
+            self._events.close()
 
 
 @contextlib.contextmanager
