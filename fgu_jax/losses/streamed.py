@@ -1,0 +1,251 @@
+"""The losses over a table in blocks of rows: memory for a block, not for the table.
+
+One pass gives value and gradient. Over the blocks run the maximum m, the sum
+``sum_j exp(e_j - m)`` and the same sum of the rows themselves, all rescaled when m
+grows; PEDAL keeps the k largest exponents and whose they are. With p and q the
+softmax over all rows and over those k,
+
+    d/dx [logsumexp_j e_j - logsumexp_k e_k] = s (sum_j p_j W_j - sum_k q_k W_k)
+
+so the backward pass only scales what the forward pass has left: [U, B, d] numbers.
+No gradient, no weighted rows: the value alone costs one product, not two.
+
+Gradients are those of the plain form, ties included: among equal exponents the lower
+row is the nearer one in both. They are given in reverse mode and once; forward mode
+and second derivatives are the plain form's.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fgu_jax.losses.partials import (
+    finite_or_zero,
+    patch_exponents,
+    repelled_logits,
+    rows_of,
+)
+
+# Numbers of a block of rows and of all that is computed of it. On a CPU they stay in
+# a core's cache; elsewhere a block must be worth the launch of its operations.
+_BLOCK_ON_CPU = 1 << 20
+_BLOCK_ELSEWHERE = 1 << 24
+
+
+class _Softmax(NamedTuple):
+    """Sums over the rows so far, of weights ``exp(e_j - maximum)``: [..., B]."""
+
+    maximum: jax.Array
+    total: jax.Array  # of the weights
+    moment: jax.Array  # of weights times exponents
+    weighted: Any  # of weights times rows, [..., B, d]; None where only values count
+
+
+def rows_at_once(
+    batch: int, num_rows: int, width: int, *, copies: int = 1, num_neighbors: int = 1
+) -> int:
+    """Rows of a block; ``num_rows`` where the plain form is the faster one.
+
+    Args:
+      batch: B, examples.
+      num_rows: rows of the table.
+      width: numbers of a row.
+      copies: U, tables side by side.
+      num_neighbors: k; blocks of fewer than 2 k rows would only sort.
+    """
+    budget = _BLOCK_ON_CPU if jax.default_backend() == "cpu" else _BLOCK_ELSEWHERE
+    most = max(256, 2 * num_neighbors, budget // (copies * (batch + width)))
+    if num_rows <= 2 * most:
+        return num_rows
+    blocks = -(-num_rows // most)
+    # Even blocks: the last one overlaps the one before by less than 8 rows a block.
+    return -(-num_rows // (8 * blocks)) * 8
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def streamed_pedal(
+    patches: jax.Array,
+    table: jax.Array,
+    indices: jax.Array,
+    scale: jax.Array,
+    num_neighbors: int,
+    block_rows: int,
+) -> jax.Array:
+    """``pedal_loss`` in blocks of ``block_rows`` rows of W; ``scale`` is a scalar."""
+    softmax, nearest, _ = _pedal_pass(
+        patches, table, indices, scale, num_neighbors, block_rows, with_rows=False
+    )
+    return _logsumexp(softmax) - jax.nn.logsumexp(nearest, axis=-1)
+
+
+def _pedal_forward(patches, table, indices, scale, num_neighbors, block_rows):
+    softmax, nearest, rows = _pedal_pass(
+        patches, table, indices, scale, num_neighbors, block_rows, with_rows=True
+    )
+    near = jax.nn.logsumexp(nearest, axis=-1)
+    share = jnp.exp(nearest - near[..., None])
+
+    def add(k, pulled):  # one neighbour of all patches at a time: [U, B, d]
+        row = lax.dynamic_index_in_dim(rows, k, axis=-1, keepdims=False)
+        weight = lax.dynamic_index_in_dim(share, k, axis=-1)
+        return pulled + weight * jax.vmap(lambda w, r: w[r])(table, row)
+
+    pulled = lax.fori_loop(0, num_neighbors, add, jnp.zeros_like(softmax.weighted))
+    pushed = softmax.weighted / softmax.total[..., None]
+    by_patch = scale * (pushed - pulled)
+    mean = softmax.moment / softmax.total
+    by_scale = (mean - jnp.sum(share * nearest, axis=-1)) / scale
+    loss = _logsumexp(softmax) - near
+    return loss, (by_patch.astype(patches.dtype), by_scale)
+
+
+def _pedal_backward(num_neighbors, block_rows, residuals, cotangent):
+    by_patch, by_scale = residuals
+    gradient = cotangent[..., None].astype(by_patch.dtype) * by_patch
+    return gradient, None, None, jnp.sum(cotangent * by_scale)
+
+
+streamed_pedal.defvjp(_pedal_forward, _pedal_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
+def streamed_repelled(
+    features: jax.Array,
+    table: jax.Array,
+    labels: jax.Array,
+    temperature: jax.Array,
+    num_clusters: jax.Array,
+    block_rows: int,
+) -> jax.Array:
+    """``repelled_loss`` in blocks of rows of V; blocks of dead rows are not read."""
+    softmax = _repelled_pass(
+        features, table, temperature, num_clusters, block_rows, with_rows=False
+    )
+    own = jnp.sum(features * table[labels], axis=-1)
+    return _logsumexp(softmax) - own / temperature
+
+
+def _repelled_forward(features, table, labels, temperature, num_clusters, block_rows):
+    softmax = _repelled_pass(
+        features, table, temperature, num_clusters, block_rows, with_rows=True
+    )
+    own_rows = table[labels]
+    target = jnp.sum(features * own_rows, axis=-1) / temperature
+    pushed = softmax.weighted / softmax.total[:, None]
+    by_feature = (pushed - own_rows) / temperature
+    by_temperature = (target - softmax.moment / softmax.total) / temperature
+    loss = _logsumexp(softmax) - target
+    return loss, (by_feature.astype(features.dtype), by_temperature)
+
+
+def _repelled_backward(block_rows, residuals, cotangent):
+    by_feature, by_temperature = residuals
+    gradient = cotangent[:, None].astype(by_feature.dtype) * by_feature
+    return gradient, None, None, jnp.sum(cotangent * by_temperature), None
+
+
+streamed_repelled.defvjp(_repelled_forward, _repelled_backward)
+
+
+def _pedal_pass(
+    patches, table, indices, scale, num_neighbors, block_rows, *, with_rows
+) -> tuple[_Softmax, jax.Array, jax.Array]:
+    """The softmax over all rows, the k largest exponents, and their rows in W."""
+    k = num_neighbors
+    softmax = _nothing(patches, table, with_rows)
+    shape = (*softmax.maximum.shape, k)
+    nearest = jnp.full(shape, -jnp.inf, softmax.maximum.dtype)
+    rows = jnp.zeros(shape, jnp.int32)
+
+    def absorb(carry, block, first, fresh):
+        softmax, nearest, rows = carry
+        exponents = patch_exponents(
+            patches, block, indices, scale=scale, first_row=first
+        )
+        exponents = jnp.where(fresh[None, None, :], exponents, -jnp.inf)
+        # Those of earlier rows stand first, and of equals the first is taken.
+        both = jnp.concatenate([nearest, exponents], axis=-1)
+        nearest, place = lax.top_k(both, k)
+        kept = jnp.take_along_axis(rows, jnp.minimum(place, k - 1), axis=-1)
+        rows = jnp.where(place < k, kept, first + place - k)
+        return _absorb(softmax, exponents, block), nearest, rows
+
+    return _over_blocks(
+        table, table.shape[-2], block_rows, absorb, (softmax, nearest, rows)
+    )
+
+
+def _repelled_pass(
+    features, table, temperature, num_clusters, block_rows, *, with_rows
+) -> _Softmax:
+    def absorb(softmax, block, first, fresh):
+        logits = repelled_logits(
+            features,
+            block,
+            temperature=temperature,
+            num_clusters=num_clusters,
+            first_row=first,
+        )
+        logits = jnp.where(fresh[None, :], logits, -jnp.inf)
+        return _absorb(softmax, logits, block)
+
+    alive = jnp.clip(num_clusters, 0, table.shape[0])
+    start = _nothing(features, table, with_rows)
+    return _over_blocks(table, alive, block_rows, absorb, start)
+
+
+def _over_blocks(
+    table: jax.Array,
+    num_rows: int | jax.Array,
+    block_rows: int,
+    absorb: Callable[[Any, jax.Array, jax.Array, jax.Array], Any],
+    start: Any,
+) -> Any:
+    """Folds ``absorb(carry, block, first_row, fresh)`` over the first ``num_rows``.
+
+    The last block is shifted back to end with the table; ``fresh`` [R] is false for
+    the rows that the block before it had.
+    """
+    height = table.shape[-2]
+
+    def one(number, carry):
+        begin = number * block_rows
+        first = jnp.minimum(begin, height - block_rows)
+        block = lax.dynamic_slice_in_dim(table, first, block_rows, axis=table.ndim - 2)
+        return absorb(carry, block, first, rows_of(block, first) >= begin)
+
+    blocks = (num_rows + block_rows - 1) // block_rows
+    return lax.fori_loop(jnp.int32(0), jnp.int32(blocks), one, start)
+
+
+def _nothing(examples: jax.Array, table: jax.Array, with_rows: bool) -> _Softmax:
+    dtype = jnp.result_type(examples, table)
+    zero = jnp.zeros(examples.shape[:-1], dtype)
+    weighted = jnp.zeros(examples.shape, dtype) if with_rows else None
+    return _Softmax(jnp.full_like(zero, -jnp.inf), zero, zero, weighted)
+
+
+def _absorb(so_far: _Softmax, exponents: jax.Array, block: jax.Array) -> _Softmax:
+    maximum = jnp.maximum(so_far.maximum, jnp.max(exponents, axis=-1))
+    shift = finite_or_zero(maximum)
+    kept = jnp.exp(so_far.maximum - shift)
+    weights = jnp.exp(exponents - shift[..., None])
+    products = jnp.where(weights > 0, weights * exponents, 0)  # not 0 times -inf
+    weighted = so_far.weighted
+    if weighted is not None:
+        here = jnp.matmul(weights, block, precision=lax.Precision.HIGHEST)
+        weighted = weighted * kept[..., None] + here
+    return _Softmax(
+        maximum,
+        so_far.total * kept + jnp.sum(weights, axis=-1),
+        so_far.moment * kept + jnp.sum(products, axis=-1),
+        weighted,
+    )
+
+
+def _logsumexp(softmax: _Softmax) -> jax.Array:
+    return softmax.maximum + jnp.log(softmax.total)
