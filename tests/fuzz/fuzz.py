@@ -160,9 +160,11 @@ def mutate_config(data: bytes, max_size: int, seed: int) -> bytes:
     chance = random.Random(seed)
     try:
         values = json.loads(data)
-        name = chance.choice(list(values))
-    except Exception:
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not values:
         return atheris.Mutate(data, max_size)
+    name = chance.choice(list(values))
     kind = chance.randrange(8)
     if kind == 0:
         values[name] = chance.choice(VALUES)
@@ -171,7 +173,7 @@ def mutate_config(data: bytes, max_size: int, seed: int) -> bytes:
     elif kind == 2:
         values[name] = [values[name]] * chance.randrange(4)
     elif kind == 3:
-        text = atheris.Mutate(str(values[name]).encode(), 200)
+        text = atheris.Mutate(str(values[name]).encode(errors="replace"), 200)
         values[name] = text.decode("utf-8", "replace")
     else:
         return atheris.Mutate(data, max_size)
