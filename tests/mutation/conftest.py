@@ -1,0 +1,3 @@
+"""A command of its own, outside both suites."""
+
+collect_ignore_glob = ["*.py"]
