@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fgu_jax.config import Config
+from fgu_jax.errors import InputError
 from fgu_jax.state import TrainState
 
 # A cluster is large only beside the others: of 5 clusters one may well hold a third.
@@ -56,7 +57,17 @@ def check(
 
     Returns:
       Warnings; none with ``watch=off``.
+
+    Raises:
+      InputError: a figure is not finite, whatever ``watch`` says.
     """
+    for name in ("spread", "patch_spread"):
+        if not np.isfinite(record[name]):
+            raise InputError(
+                f"{name} of the memory is {record[name]} after epoch "
+                f"{record['epoch']}: the last checkpoint stays; try a lower "
+                "learning_rate, or another seed"
+            )
     if config.watch == "off":
         return []
     first, before = (history[0], history[-1]) if history else ({}, {})
@@ -96,7 +107,7 @@ def _collapse(config: Config, record: dict, before: dict, first: dict) -> str | 
                 f"{what} features collapse to a point: their spread (1 - mean cosine) "
                 f"is {record[name]:.2g}, {100 * record[name] / first[name]:.2g}% of "
                 f"the first, {first[name]:.2g} (watch_spread is "
-                f"{config.watch_spread}); try a lower learning_rate, temperature or "
+                f"{config.watch_spread}); try a lower learning_rate, weight_decay or "
                 "attract_weight"
             )
     return None
