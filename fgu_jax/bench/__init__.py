@@ -1,0 +1,25 @@
+"""Measuring: each piece of the work against the machine's floor and a plain rival.
+
+A piece is a module of this package with ``run``, which checks results and only then
+times them; its ``sizes`` are its command-line flags.
+"""
+
+import importlib
+from types import ModuleType
+
+PIECES = {
+    "step": "the training step",
+    "merge": "exact merging, eq (5)",
+    "evaluate": "CMC, mAP and mINP from features",
+    "rerank": "k-reciprocal re-ranking",
+    "pedal": "PEDAL and the repelled loss over large tables",
+    "memory": "updates of the tables V and W",
+    "decode": "pictures from JPEG",
+    "epoch": "a whole epoch on drawn pedestrians",
+    "scale": "the step on simulated devices: results, bytes sent",
+}
+
+
+def piece(name: str) -> ModuleType:
+    """The module of a piece; importing it imports JAX."""
+    return importlib.import_module(f"fgu_jax.bench.{name}")

@@ -1,0 +1,95 @@
+"""A process that trains a few steps on simulated devices and says what it found."""
+
+import json
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from fgu_jax import models, presets, starting, step
+from fgu_jax.bench.collectives import collective_bytes, predicted_bytes
+from fgu_jax.bench.generated import unit_rows
+from fgu_jax.bench.sizes import Scale
+from fgu_jax.networks import global_dim
+from fgu_jax.state import create
+
+
+def main() -> None:
+    """Reads ``[sizes, devices]`` as JSON, prints what was found as JSON."""
+    sizes, count = json.loads(sys.stdin.read())
+    print(json.dumps(train(Scale(**sizes), count)))
+
+
+def train(sizes: Scale, count: int) -> dict[str, Any]:
+    """Losses, tables, seconds and bytes of a few steps on ``count`` devices."""
+    config = presets.resolve(
+        {
+            "dataset": "synthetic",
+            "backbone": sizes.backbone,
+            "image_height": sizes.height,
+            "image_width": sizes.width,
+            "num_patches": sizes.patches,
+            "batch_size": sizes.batch,
+            "learning_rate": 1e-4,  # larger ones magnify rounding step by step
+        }
+    )
+    mesh = step.make_mesh(count)
+    rng = np.random.default_rng(10)
+    shape = (sizes.images, sizes.height, sizes.width, 3)
+    images = rng.integers(0, 256, shape, np.uint8)
+    steps_per_epoch = sizes.images // sizes.batch
+    blank = np.zeros((1, sizes.height, sizes.width, 3), np.float32)
+    network = models.build(config)
+    variables = jax.jit(lambda key: network.init(key, blank, train=False))(
+        jax.random.key(0)
+    )
+    optimizer = starting.optimizer_for(config, variables, steps_per_epoch)
+    state = create(
+        variables=variables,
+        optimizer=optimizer,
+        global_features=unit_rows(rng, (sizes.images, global_dim(sizes.backbone))),
+        patches=unit_rows(rng, (sizes.patches, sizes.images, config.patch_dim)),
+        seed=0,
+    )
+    one = step.make_train_step(
+        models.build(config, step.AXIS),
+        optimizer,
+        starting.step_options(config, steps_per_epoch),
+    )
+    mapped: Any = step.mapped_train_step(one, mesh)
+    resident = step.replicate(images, mesh)
+    state = step.replicate(state, mesh)
+    batches = [
+        {"index": rng.permutation(sizes.images)[: sizes.batch].astype(np.int32)}
+        for _ in range(sizes.steps)
+    ]
+    first = step.shard_batch(batches[0], mesh)
+    compiled = mapped.lower(state, resident, first).compile()
+    features = jax.eval_shape(lambda v: network.apply(v, blank, train=False), variables)
+    losses, seconds = [], []
+    for batch in batches:
+        start = time.perf_counter()
+        state, found = compiled(state, resident, step.shard_batch(batch, mesh))
+        losses.append(float(found["loss"]))
+        seconds.append(time.perf_counter() - start)
+    return {
+        "losses": losses,
+        "seconds": seconds,
+        # Sums over rows: enough to see that no row went elsewhere, and short.
+        "cluster_memory": _sums(state.cluster_memory),
+        "patch_memory": _sums(state.patch_memory),
+        "sent": collective_bytes(compiled.as_text()),
+        "predicted": predicted_bytes(variables, sizes.batch, features),
+    }
+
+
+def _sums(table: jax.Array) -> list[float]:
+    rows = np.asarray(table, np.float64)
+    weights = np.cos(np.arange(rows.shape[-2]))
+    return (weights @ rows).ravel()[:64].tolist()
+
+
+if __name__ == "__main__":
+    main()
