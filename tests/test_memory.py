@@ -98,10 +98,11 @@ def test_bad_arguments():
         memory.update_cluster_memory(jnp.eye(3), jnp.ones((2, 4)), jnp.array([0, 1]))
     with pytest.raises(InputError, match=r"\[U, N, d\]"):
         memory.update_patch_memory(jnp.eye(3), jnp.ones((2, 4)), jnp.array([0, 1]))
-    with pytest.raises(InputError, match="rate is 2"):
-        memory.update_patch_memory(
-            jnp.ones((1, 2, 3)), jnp.ones((1, 1, 3)), jnp.array([0]), rate=2
-        )
+    for rate in (2, -0.5):
+        with pytest.raises(InputError, match=f"rate is {rate}"):
+            memory.update_patch_memory(
+                jnp.ones((1, 2, 3)), jnp.ones((1, 1, 3)), jnp.array([0]), rate=rate
+            )
     with pytest.raises(InputError, match="dense"):
         memory.cluster_centres(np.eye(3), np.array([0, 2, 2]), rows=3)
     with pytest.raises(InputError, match="2 rows"):

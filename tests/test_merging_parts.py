@@ -74,7 +74,12 @@ def test_nearest_elsewhere(size):
     labels = rng.integers(0, 9, 61)
     frame = Frame.around(features)
     blocks = place_blocks(features, np.arange(61), frame, size)
-    bounds, neighbours = nearest_elsewhere(blocks, labels)
+    done = []
+    bounds, neighbours = nearest_elsewhere(
+        blocks, labels, lambda *now: done.append(now)
+    )
+    pairs = len(blocks) * (len(blocks) + 1) // 2
+    assert [now[:2] for now in done] == [(i, pairs) for i in range(1, pairs + 1)]
 
     distances = frame_distances(features, frame)
     distances[labels[:, None] == labels] = np.inf

@@ -155,7 +155,10 @@ MATRIX: dict[str, Any] = {
         ({"average_precision": "voc"}, r"average_precision='voc'"),
         ({"query": None}, r"nothing to rank"),
         ({"gallery": None}, r"nothing to rank"),
-        (MATRIX | {"distances": np.ones((2, 2))}, r"distances have shape \(2, 2\)"),
+        (
+            MATRIX | {"distances": np.ones((2, 2))},
+            r"shape \(2, 2\) and there are 1 query_ids and 3 gal",
+        ),
         (MATRIX | {"distances": [[1, np.nan, 1]] * 2}, r"distances row 0 holds NaN"),
         (MATRIX | {"distances": [[1, 1, 1], [1, 1, np.inf]]}, r"distances row 1"),
         (MATRIX | {"distances": [["a"] * 3] * 2}, r"distances holds <U1"),

@@ -25,6 +25,7 @@ import json
 import os
 import queue
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,7 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
 ROOT = Path(__file__).parents[2]
+MOST = 8 << 30  # bytes that a mutant's tests may ask for; a block size can be mutated
 PARTS = {
     "losses": ["test_losses", "test_losses_streamed"],
     "memory": ["test_memory"],
@@ -115,6 +117,9 @@ def run_tests(tree: Path, part: str, seconds: float | None) -> tuple[int | None,
     """The tests of a part in a copy: their exit code (``None``: no end) and output."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     command += [f"tests/{name}.py" for name in PARTS[part]]
+    command += [
+        "fgu_jax/" + (part if (tree / "fgu_jax" / part).is_dir() else f"{part}.py")
+    ]
     environment = os.environ | {
         "PYTHONPATH": str(tree),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -129,6 +134,7 @@ def run_tests(tree: Path, part: str, seconds: float | None) -> tuple[int | None,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MOST, MOST)),
     )
     try:
         said, _ = process.communicate(timeout=seconds)
@@ -198,10 +204,11 @@ def main() -> None:
 
         found = []
         with concurrent.futures.ThreadPoolExecutor(given.workers) as pool:
-            for result in pool.map(work, chosen):
+            for done, result in enumerate(pool.map(work, chosen), 1):
                 if result is None:
                     continue
                 found.append(result)
+                print(f"{done}/{len(chosen)}", end="\r", file=sys.stderr, flush=True)
                 if result["outcome"] == "survived":
                     print(f"{result['path']}:{result['line']} {result['operator']}")
                     print("\n".join(f"    {line}" for line in result["change"]))
