@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from fgu_jax.digests import digest_arrays, digest_json, first_difference
+from fgu_jax.digests import digest_arrays, digest_json, first_difference, first_unlike
 from fgu_jax.errors import InputError, NotWritten
 from fgu_jax.network_files import (
     calling_orbax,
@@ -30,6 +30,7 @@ from fgu_jax.network_files import (
 )
 from fgu_jax.state import TrainState
 
+FOLDER = "checkpoints"  # in a run's folder
 _NETWORK = ("params", "batch_stats")
 # Renamed before it is deleted: a checkpoint has its name whole or not at all.
 _SUPERSEDED = ".superseded-"
@@ -151,16 +152,24 @@ class Checkpoints:
         arrays = {**found.network, **found.training}
         history, digests = self._read_history(step)
         self._check(step, arrays, digests)
+        wanted = {name: getattr(template, name) for name in arrays}
+        name = first_unlike(arrays, wanted)
+        if name is not None:
+            raise self._damaged(step, name)
         return template.replace(**arrays), history
 
-    def restore_network(self, template: dict) -> dict:
-        """``params`` and ``batch_stats`` of the newest checkpoint, as NumPy arrays.
+    def restore_network(self, template: dict, step: int | None = None) -> dict:
+        """``params`` and ``batch_stats`` of a checkpoint, as NumPy arrays.
+
+        Args:
+          template: the shapes and dtypes that the configuration's network has.
+          step: which checkpoint; ``None`` takes the newest.
 
         Raises:
-          InputError: there is no checkpoint, it is another network's, or one of its
-            arrays is not what was saved.
+          InputError: there is no such checkpoint, it is another network's, or one of
+            its arrays is not what was saved.
         """
-        step = self._step()
+        step = self._step(step)
         folder = self._directory / str(step) / "network"
         network = read_network(folder, template, what=self._what(step))
         self._check(step, network, self._read_history(step)[1])
@@ -174,11 +183,17 @@ class Checkpoints:
         """Waits for what is being written."""
         self._manager.close()
 
-    def _step(self) -> int:
-        step = self.latest()
-        if step is None:
+    def _step(self, step: int | None = None) -> int:
+        newest = self.latest()
+        if newest is None:
             raise InputError(f"{self._directory} holds no whole checkpoint")
-        return step
+        steps = self._manager.all_steps()
+        if step is not None and step not in steps:
+            raise InputError(
+                f"{self._directory} holds no whole checkpoint {step}: choose from "
+                f"{', '.join(map(str, sorted(steps)))}"
+            )
+        return newest if step is None else step
 
     def _restore(self, step: int, **items: Any) -> Any:
         return refusing_damaged(

@@ -6,6 +6,7 @@ guards against failing disks and cut copies, not against somebody who forges.
 
 import json
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -24,11 +25,7 @@ def digest_arrays(tree: Any) -> dict[str, str]:
     >>> digest_arrays({"a": {"b": np.zeros(3, np.float32)}})
     {'a/b': '7bd5c66f'}
     """
-    found = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        found[name] = _crc(_bytes(leaf))
-    return found
+    return {name: _crc(_bytes(leaf)) for name, leaf in _named(tree)}
 
 
 def digest_json(value: Any) -> str:
@@ -56,6 +53,24 @@ def first_difference(tree: Any, expected: dict[str, str]) -> str | None:
         if expected.get(name) != digest:
             return name
     return None
+
+
+def first_unlike(tree: Any, template: Any) -> str | None:
+    """The path of the first array of another shape or dtype than the template's.
+
+    >>> first_unlike({"a": np.zeros(2)}, {"a": np.zeros(2, np.int32)})
+    'a'
+    """
+    wanted = dict(_named(template))
+    for name, leaf in _named(tree):
+        if leaf.shape != wanted[name].shape or leaf.dtype != wanted[name].dtype:
+            return name
+    return None
+
+
+def _named(tree: Any) -> Iterator[tuple[str, Any]]:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
 
 
 def _bytes(leaf: Any) -> np.ndarray:

@@ -23,6 +23,7 @@ from fgu_jax import (
     starting,
     training_data,
 )
+from fgu_jax.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.clusters import confidences, write_clusters
 from fgu_jax.config import Config
@@ -100,8 +101,7 @@ def fit(
     # Nothing is written before all that could be refused was looked at.
     with contextlib.ExitStack() as closing:
         directory = closing.enter_context(run_folder.held(config, say))
-        folder = directory / run_folder.CHECKPOINTS
-        checkpoints = Checkpoints(folder, keep=config.keep)
+        checkpoints = Checkpoints(directory / CHECKPOINTS, keep=config.keep)
         closing.callback(checkpoints.close)
         saved = starting.saved_history(checkpoints, digest)
         run_folder.write_config(config)
@@ -254,7 +254,7 @@ def _run(
         write_clusters(directory / "clusters.csv", names, clusters, sure)
     print_summary(tracker.console, config, tracker.history, directory, judge.protocol)
     if config.report:
-        with bar(tracker.console) as progress:
+        with run_files.writing(directory / "report"), bar(tracker.console) as progress:
             shown = report.gather(
                 config,
                 tracker.history,

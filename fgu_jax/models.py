@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from fgu_jax import config as config_lib
 from fgu_jax import networks
+from fgu_jax.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
 from fgu_jax.data import StreamedImages
@@ -110,21 +111,26 @@ class Trained:
 def read_trained(path: str | Path) -> Trained:
     """The network of a run's newest checkpoint, or of an exported folder.
 
+    Args:
+      path: the run's folder; ``RUN/checkpoints/STEP`` for a certain checkpoint; or
+        what ``export.py`` wrote.
+
     Raises:
       InputError: the folder is neither, or what it holds cannot be used.
     """
-    path = Path(path)
+    path, step = _of_checkpoint(Path(path))
     config = config_lib.load(path / "config.json")
     if (path / EXPORT_RECORD).exists():
-        step = _exported_step(path / EXPORT_RECORD)
+        exported = _exported_step(path / EXPORT_RECORD)
         variables = read_network(
             path / EXPORTED_NETWORK, shapes(config), what=f"the export {path}"
         )
-        return Trained(config, variables, step)
-    checkpoints = Checkpoints(path / "checkpoints", read_only=True)
+        return Trained(config, variables, exported)
+    checkpoints = Checkpoints(path / CHECKPOINTS, read_only=True)
     try:
-        variables = checkpoints.restore_network(shapes(config))
-        return Trained(config, variables, checkpoints.latest() or 0)
+        variables = checkpoints.restore_network(shapes(config), step)
+        newest = checkpoints.latest() or 0
+        return Trained(config, variables, newest if step is None else step)
     finally:
         checkpoints.close()
 
@@ -133,6 +139,13 @@ def read_run(path: str | Path) -> tuple[Config, dict[str, Any]]:
     """Configuration and variables of ``read_trained``."""
     trained = read_trained(path)
     return trained.config, trained.variables
+
+
+def _of_checkpoint(path: Path) -> tuple[Path, int | None]:
+    """The run's folder and the step, of a path that names one checkpoint of it."""
+    if path.parent.name != CHECKPOINTS or not path.name.isdecimal():
+        return path, None
+    return path.parent.parent, int(path.name)
 
 
 def _exported_step(path: Path) -> int:

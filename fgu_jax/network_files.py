@@ -92,11 +92,11 @@ def calling_orbax(
     Raises:
       InputError: by ``act``, or by ``refuse`` in place of any other exception.
     """
-    # When one array cannot be had, orbax leaves the tasks of the others, and asyncio
-    # prints a traceback for each, on ways of its own and a little later.
-    log = logging.getLogger("asyncio")
-    level, hooks = log.level, (sys.excepthook, sys.unraisablehook)
-    log.setLevel(logging.CRITICAL + 1)
+    # When one array cannot be had, orbax leaves the tasks of the others, and each has
+    # a traceback printed, in one of three ways and up to seconds later.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_not_of_orbax)
+    hooks = sys.excepthook, sys.unraisablehook
     sys.excepthook = lambda *_: None
     sys.unraisablehook = lambda _: None
     try:
@@ -111,8 +111,12 @@ def calling_orbax(
         gc.collect()
     finally:
         sys.excepthook, sys.unraisablehook = hooks
-        log.setLevel(level)
     raise refusal
+
+
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    text = record.pathname + record.getMessage()
+    return "orbax" not in text and "tensorstore" not in text
 
 
 def first_line(error: BaseException) -> str:

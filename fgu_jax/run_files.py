@@ -50,7 +50,7 @@ def writing(path: Path) -> Iterator[None]:
     """Makes one line of what the system says when ``path`` cannot be written.
 
     Raises:
-      NotWritten: in place of an ``OSError``, or of an ``InputError`` from ``path``.
+      NotWritten: in place of an ``OSError``, or of an ``InputError`` made of one.
     """
     try:
         yield
@@ -58,6 +58,8 @@ def writing(path: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
         raise NotWritten(f"{path} cannot be written: {reason}; {_MEND}") from error
     except InputError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
         raise NotWritten(f"{error}; {_MEND}") from error
 
 

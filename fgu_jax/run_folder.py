@@ -11,11 +11,11 @@ from pathlib import Path
 
 from fgu_jax import config as config_lib
 from fgu_jax import provenance, run_files, run_lock
+from fgu_jax.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 
-CHECKPOINTS = "checkpoints"
 _CONFIG = "config.json"
 _REWRITTEN = (_CONFIG, provenance.NAME, "metrics.jsonl", "timings.jsonl")
 # What a run may have written before its first whole checkpoint.

@@ -56,7 +56,8 @@ def hold(directory: Path, warn: Callable[[str], object]) -> Iterator[None]:
     """
     with run_files.writing(directory):
         # Opened without emptying it: until it is locked, it tells of another process.
-        file = os.fdopen(os.open(directory / NAME, os.O_RDWR | os.O_CREAT, 0o666), "r+")
+        handle = os.open(directory / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        file = os.fdopen(handle, "r+b", buffering=0)
     with file:
         if _lock(file, directory, shared=False):
             _sign(file)
@@ -102,8 +103,7 @@ def _sign(file: IO) -> None:
     }
     with contextlib.suppress(OSError):  # a full disk: it only words an error
         file.truncate(0)
-        file.write(json.dumps(holder) + "\n")
-        file.flush()
+        file.write(json.dumps(holder).encode() + b"\n")
 
 
 def _holder(directory: Path) -> str:
