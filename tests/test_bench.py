@@ -85,6 +85,7 @@ def test_features_from_a_file(run_bench, tmp_path):
     code, _, _, found = run_bench("evaluate", "--no_memory", f"--features={path}")
     assert code == 0
     assert "20 x 90" in found["rows"][0]["what"]
+    assert found["sizes"]["features"] == "features.npz"
     np.savez(path, query=drawn.query)
     code, _, err, _ = run_bench("evaluate", f"--features={path}")
     assert code == 2

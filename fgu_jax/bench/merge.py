@@ -43,6 +43,8 @@ def run(
 def _work(sizes: Merge, variant: str) -> Work:
     n, d = sizes.images, sizes.width
     merges = sizes.merges or n // 20
+    if variant == "duplicates":
+        merges += n // 10  # past the copies, which cost nothing
     features, labels = _drawn(n, d, variant)
 
     def ours():

@@ -16,7 +16,10 @@ from fgu_jax.whole_files import whole_file
 
 
 def report(piece: str, sizes: Any, rates: Rates, rows: list[dict]) -> dict[str, Any]:
-    """The whole record of one benchmark, ready for JSON."""
+    """The whole record of one benchmark, ready for JSON; of a file only its name."""
+    shown = dataclasses.asdict(sizes)
+    if shown.get("features"):
+        shown["features"] = Path(shown["features"]).name
     return {
         "piece": piece,
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
@@ -28,7 +31,7 @@ def report(piece: str, sizes: Any, rates: Rates, rows: list[dict]) -> dict[str, 
             "copy_gib_per_second": rates.copy / 2**30,
             "precision": rates.precision,
         },
-        "sizes": dataclasses.asdict(sizes),
+        "sizes": shown,
         "rows": rows,
     }
 

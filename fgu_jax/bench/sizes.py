@@ -31,7 +31,7 @@ class Merge:
     variants: str = _size(
         "fresh,half,duplicates",
         "of the clusters: every image its own, half of the merges done, one row in ten "
-        "a copy",
+        "a copy and as many merges more",
     )
 
 
