@@ -157,7 +157,7 @@ MATRIX: dict[str, Any] = {
         ({"gallery": None}, r"nothing to rank"),
         (
             MATRIX | {"distances": np.ones((2, 2))},
-            r"shape \(2, 2\) and there are 1 query_ids and 3 gal",
+            r"\(2, 2\) and there are 2 query_ids and 3 gallery_ids",
         ),
         (MATRIX | {"distances": [[1, np.nan, 1]] * 2}, r"distances row 0 holds NaN"),
         (MATRIX | {"distances": [[1, 1, 1], [1, 1, np.inf]]}, r"distances row 1"),
