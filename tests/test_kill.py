@@ -146,7 +146,7 @@ def _newest(folder):
     return json.loads((newest / "history" / "metadata").read_text())
 
 
-def _assert_same_run(folder, left_alone):
+def assert_same_run(folder, left_alone):
     for name in ("metrics.jsonl", "clusters.csv"):
         assert (folder / name).read_bytes() == (left_alone / name).read_bytes()
     assert _newest(folder) == _newest(left_alone)
@@ -159,7 +159,7 @@ def test_killed_three_times_it_ends_as_the_run_left_alone(training, trained_run)
     assert training.kill_merging()
     training.kill_after(random.uniform(0, 3))
     training.finish()
-    _assert_same_run(training.folder, trained_run.directory)
+    assert_same_run(training.folder, trained_run.directory)
     digests = _newest(training.folder)["digests"]
     assert {"labels", "key", "cluster_memory", "history"} <= digests.keys()
 
@@ -178,4 +178,4 @@ def test_killed_four_times_at_random_moments(training, trained_run, seed):
         else:  # it was done before: nothing is left to kill but a resumed end
             longest *= 0.7
     training.finish()
-    _assert_same_run(training.folder, trained_run.directory)
+    assert_same_run(training.folder, trained_run.directory)

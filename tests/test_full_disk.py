@@ -1,0 +1,65 @@
+"""A disk that fills up under a run: one line, exit code 1, and nothing is lost."""
+
+import argparse
+import dataclasses
+import os
+import subprocess
+
+import pytest
+from test_kill import Training, assert_same_run
+
+from fgu_jax import command_line
+from fgu_jax.errors import NotWritten
+
+
+def test_what_cannot_be_written_has_its_own_exit_code(capsys):
+    def command(_):
+        raise NotWritten("metrics.jsonl cannot be written:\n  make room")
+
+    with pytest.raises(SystemExit) as left:
+        command_line.main(command, argparse.ArgumentParser(prog="train.py"), [])
+    assert left.value.code == 1
+    said = "train.py: metrics.jsonl cannot be written: make room\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A filesystem of 40 MiB, where mounting one is permitted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode
+    except OSError:
+        mounted = 1
+    if mounted != 0:
+        pytest.skip("no filesystem can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_a_run_that_fills_the_disk_goes_on_when_there_is_room(
+    trained_run, small_disk, tmp_path
+):
+    config = dataclasses.replace(trained_run.config, report=True)
+    training = Training(config, small_disk / "run", tmp_path / "compiled")
+    fill = small_disk / "fill"
+    # Room for nothing; for the small files; for a part of, for one and for two
+    # checkpoints of 9 MB.
+    for room in (0, 40_000, 4_000_000, 14_000_000, 23_000_000):
+        free = os.statvfs(small_disk)
+        fill.write_bytes(bytes(max(free.f_bavail * free.f_bsize - room, 0)))
+        process = training.start()
+        said, _ = process.communicate(timeout=300)
+        fill.unlink()
+        assert process.returncode == 1, said
+        assert "Traceback" not in said
+        last = said.splitlines()[-1]
+        assert last.startswith("train.py: ")
+        assert "cannot be written" in last
+        assert "No space left on device" in last
+    assert "stays: make room and go on with --resume" in last
+    training.finish()
+    assert_same_run(training.folder, trained_run.directory)
