@@ -139,6 +139,9 @@ class Config:
     images_on_device: Literal["auto", "always", "never"] = _field(
         "auto", "keep the training images in device memory"
     )
+    steps_per_dispatch: int | None = _field(
+        None, "steps that devices which hold the images take at once; default 64, CPU 1"
+    )
     stream: Literal["auto", "always", "never"] = _field(
         "auto", "decode images as they are needed, if they would fill half the memory"
     )
@@ -353,6 +356,7 @@ _AT_LEAST = {
     "save_every": 1,
     "keep": 1,
     "devices": 1,
+    "steps_per_dispatch": 1,
     "learning_rate": 0,
     "head_learning_rate": 0,
     "attract_weight": 0,

@@ -29,6 +29,7 @@ from fgu_jax.clusters import confidences, write_clusters
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
 from fgu_jax.embedding import Embedding
+from fgu_jax.epoch import Epochs
 from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks import global_dim
@@ -38,11 +39,9 @@ from fgu_jax.step import (
     AXIS,
     make_mesh,
     make_train_step,
-    mapped_train_step,
     replicate,
-    shard_batch,
 )
-from fgu_jax.stopping import Stopped, StopRequest, Watch
+from fgu_jax.stopping import Stopped, StopRequest
 from fgu_jax.summary import announce, print_summary
 from fgu_jax.tracking import Tracker, bar
 
@@ -164,15 +163,12 @@ def _run(
         announce(tracker.console, config, record)
         del features, variables
 
-    train_step = mapped_train_step(
-        make_train_step(
-            models.build(config, AXIS),
-            optimizer,
-            starting.step_options(config, steps_per_epoch),
-        ),
-        mesh,
+    train_step = make_train_step(
+        models.build(config, AXIS),
+        optimizer,
+        starting.step_options(config, steps_per_epoch),
     )
-    resident = training_data.place_images(config, images, mesh)
+    train_epoch = Epochs(config, train_step, images, mesh)
 
     def save():
         best = best_epoch(tracker.history)
@@ -190,9 +186,7 @@ def _run(
     for epoch in range(int(state.step) // steps_per_epoch + 1, config.epochs + 1):
         started = time.perf_counter()
         with bar(tracker.console) as progress:
-            state = _train_epoch(
-                epoch, config, state, train_step, images, resident, mesh, stop, progress
-            )
+            state = train_epoch(epoch, state, stop, progress)
             trained = time.perf_counter()
             if stop.signum and int(state.step) < epoch * steps_per_epoch:
                 save()
@@ -267,42 +261,6 @@ def _run(
             page = report.write(directory, shown, progress=progress)
         tracker.console.print(f"report in {page}", markup=False)
     return Run(directory, config, tracker.history, clusters, names)
-
-
-def _train_epoch(
-    epoch, config, state, train_step, images, resident, mesh, stop, progress
-) -> TrainState:
-    """The steps of an epoch that are still to do; fewer if a stop was asked for."""
-    order = epoch_order(config.seed, epoch, len(images), config.batch_size)
-    watch = Watch(epoch)
-    done = int(state.step) - (epoch - 1) * len(order)
-    on_host = None
-    if resident is None:
-        on_host = training_data.host_batches(images, order[done:])
-    for k in range(done, len(order)):
-        batch = {"index": order[k]}
-        if on_host is not None:
-            batch["image"] = next(on_host)
-        state, losses = train_step(state, resident, shard_batch(batch, mesh))
-        if watch.push((epoch - 1) * len(order) + k + 1, losses):
-            progress(k + 1, len(order), f"epoch {epoch}")
-        if stop.signum:
-            break
-    watch.check()
-    return state
-
-
-def epoch_order(seed: int, epoch: int, num_images: int, batch_size: int) -> np.ndarray:
-    """Rows of each batch of an epoch, int32 [steps, B]; the last, partial one dropped.
-
-    A pure function of its arguments: a resumed run needs no sampler's state.
-
-    >>> epoch_order(0, 1, 5, 2).shape
-    (2, 2)
-    """
-    order = np.random.default_rng([seed, epoch]).permutation(num_images)
-    steps = num_images // batch_size
-    return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
 
 
 def best_epoch(history: list[dict]) -> int | None:

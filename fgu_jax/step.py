@@ -222,11 +222,41 @@ def mapped_train_step(train_step: Callable, mesh: Mesh) -> Callable:
     )
 
 
+def chunked_train_step(train_step: Callable, mesh: Mesh) -> Callable:
+    """Several train steps in one dispatch, for images that live on the devices.
+
+    The returned function takes ``state``; ``images``; ``index`` int32 [S, B], rows of
+    S batches; and ``count`` int32, how many of them are to be trained on. It gives the
+    state after those, and losses [S] of each kind, 0 from ``count`` on. One compiled
+    program serves every ``count``. The state is donated.
+    """
+
+    def steps(state, images, index, count):
+        def body(k, carry):
+            state, seen = carry
+            state, now = train_step(state, images, {"index": index[k]})
+            return state, {name: seen[name].at[k].set(now[name]) for name in now}
+
+        first = {"index": index[0]}
+        shapes = jax.eval_shape(train_step, state, images, first)[1]
+        seen = {k: jnp.zeros(len(index), x.dtype) for k, x in shapes.items()}
+        return lax.fori_loop(0, count, body, (state, seen))
+
+    return map_over_devices(
+        steps,
+        mesh,
+        in_specs=(P(), P(), P(None, AXIS), P()),
+        out_specs=(P(), P()),
+        donate=(0,),
+    )
+
+
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """The tree on every device of the mesh."""
     return jax.device_put(tree, NamedSharding(mesh, P()))
 
 
-def shard_batch(tree: Any, mesh: Mesh) -> Any:
-    """The tree cut along its first axis over the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, P(AXIS)))
+def shard_batch(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
+    """The tree cut along one axis, the first, over the mesh."""
+    spec = P(*[None] * axis, AXIS)
+    return jax.device_put(tree, NamedSharding(mesh, spec))

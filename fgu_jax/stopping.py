@@ -58,7 +58,12 @@ class Watch:
         self._last = time.monotonic()
 
     def push(self, step: int, losses: dict) -> bool:
-        """Keeps the losses of a step; true where the host looked at older ones."""
+        """Keeps losses; true where the host looked at older ones.
+
+        Args:
+          step: the step that they are of, or the first of several.
+          losses: scalars, or arrays [S] of S steps in a row.
+        """
         self._pending.append((step, losses))
         due = time.monotonic() - self._last > self._every
         if not due and len(self._pending) < self._most:
@@ -73,10 +78,12 @@ class Watch:
         ready, self._pending = self._pending[:cut], self._pending[cut:]
         values = jax.device_get([losses for _, losses in ready])
         for (step, _), losses in zip(ready, values, strict=True):
-            for name, value in losses.items():
-                if not np.isfinite(value):
-                    raise InputError(
-                        f"{name} is {value} in epoch {self._epoch}, step {step}: the "
-                        "last checkpoint stays; try a lower learning_rate, or another "
-                        "seed"
-                    )
+            table = np.stack([np.atleast_1d(x) for x in losses.values()], axis=1)
+            wrong = np.argwhere(~np.isfinite(table))
+            if len(wrong):
+                later, which = wrong[0]
+                raise InputError(
+                    f"{list(losses)[which]} is {table[later, which]} in epoch "
+                    f"{self._epoch}, step {step + later}: the last checkpoint stays; "
+                    "try a lower learning_rate, or another seed"
+                )

@@ -1,0 +1,141 @@
+"""The steps of one epoch, one dispatch each or many in one."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from fgu_jax.config import Config
+from fgu_jax.data import StreamedImages
+from fgu_jax.state import TrainState
+from fgu_jax.step import (
+    chunked_train_step,
+    mapped_train_step,
+    shard_batch,
+)
+from fgu_jax.stopping import StopRequest, Watch
+from fgu_jax.training_data import host_batches, place_images
+
+Progress = Callable[[int, int, str], None]
+
+MOST_STEPS = 64  # of a dispatch, where the configuration does not say
+SECONDS = 0.5  # that a dispatch should last, so that a stop is seen within a second
+
+
+class Epochs:
+    """Trains epoch after epoch, on images of the host or of the devices.
+
+    Images that live on the devices need nothing of the host but row numbers: many
+    steps go in one dispatch, as many as take half a second, and the host reads their
+    losses one dispatch late. A step is the same either way.
+
+    Args:
+      config: the run's.
+      train_step: of one device, ``make_train_step``'s.
+      images: uint8 [N, H, W, 3] or a stream of them.
+      mesh: devices.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        train_step: Callable,
+        images: np.ndarray | StreamedImages,
+        mesh: Mesh,
+    ):
+        self._config, self._images, self._mesh = config, images, mesh
+        self._resident = place_images(config, images, mesh)
+        self._most = config.steps_per_dispatch or self._by_device()
+        chunked = self._resident is not None and self._most > 1
+        prepare = chunked_train_step if chunked else mapped_train_step
+        self._step = prepare(train_step, mesh)
+        self._run = self._by_chunk if chunked else self._by_step
+        self._a_dispatch = 1
+
+    def __call__(
+        self, epoch: int, state: TrainState, stop: StopRequest, progress: Progress
+    ) -> TrainState:
+        """The state after the epoch, or earlier if a stop was asked for.
+
+        Args:
+          epoch: counted from 1; ``state`` may be within it.
+          state: donated: it may not be used again.
+          stop: looked at between dispatches.
+          progress: called now and then with steps done, how many there are, and what.
+
+        Raises:
+          InputError: a loss or gradient is not finite.
+        """
+        size, seed = self._config.batch_size, self._config.seed
+        order = epoch_order(seed, epoch, len(self._images), size)
+        before = (epoch - 1) * len(order)
+        watch = Watch(epoch)
+        what = f"epoch {epoch}"
+        dispatches = self._run(state, order, int(state.step) - before, stop)
+        for done, count, now, losses in dispatches:
+            state = now
+            if watch.push(before + done - count + 1, losses):
+                progress(done, len(order), what)
+        watch.check()
+        return state
+
+    def _by_step(self, state, order, done, stop) -> Iterator[tuple]:
+        on_host = None
+        if self._resident is None:
+            on_host = host_batches(self._images, order[done:])
+        for k in range(done, len(order)):
+            batch = {"index": order[k]}
+            if on_host is not None:
+                batch["image"] = next(on_host)
+            batch = shard_batch(batch, self._mesh)
+            state, losses = self._step(state, self._resident, batch)
+            yield k + 1, 1, state, losses
+            if stop.signum:
+                return
+
+    def _by_chunk(self, state, order, done, stop) -> Iterator[tuple]:
+        rows = np.zeros((self._most, order.shape[1]), np.int32)
+        waiting: Any = None
+        while done < len(order):
+            count = min(self._a_dispatch, len(order) - done)
+            rows[:count] = order[done : done + count]
+            started = time.monotonic()
+            index = shard_batch(rows.copy(), self._mesh, axis=1)
+            state, losses = self._step(
+                state, self._resident, index, jnp.asarray(count, jnp.int32)
+            )
+            done += count
+            jax.block_until_ready(waiting)  # the chunk before: never two ahead
+            waiting = losses
+            yield done, count, state, losses
+            if stop.signum:
+                return
+            self._lengthen(time.monotonic() - started)
+
+    def _lengthen(self, seconds: float) -> None:
+        """Twice the steps while dispatches are short; how many changes no result."""
+        if seconds < SECONDS / 2:
+            self._a_dispatch = min(2 * self._a_dispatch, self._most)
+        elif seconds > 2 * SECONDS:
+            self._a_dispatch = max(1, self._a_dispatch // 2)
+
+    def _by_device(self) -> int:
+        # A CPU gains nothing, and would compile the step inside a loop.
+        return 1 if self._mesh.devices.flat[0].platform == "cpu" else MOST_STEPS
+
+
+def epoch_order(seed: int, epoch: int, num_images: int, batch_size: int) -> np.ndarray:
+    """Rows of each batch of an epoch, int32 [steps, B]; the last, partial one dropped.
+
+    A pure function of its arguments: a resumed run needs no sampler's state.
+
+    >>> epoch_order(0, 1, 5, 2).shape
+    (2, 2)
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(num_images)
+    steps = num_images // batch_size
+    return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
