@@ -1,13 +1,15 @@
 """What may be begun in a folder, what is gone on with, and what is left alone."""
 
 import dataclasses
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fgu_jax import loop, models, provenance, run_folder, run_lock
-from fgu_jax.config import Config
+from fgu_jax.config import MAY_CHANGE_ON_RESUME, Config
 from fgu_jax.errors import InputError, NotWritten
 
 
@@ -166,3 +168,10 @@ def test_a_resume_on_other_images_changes_nothing(trained_run, tmp_path):
         loop.fit(config, images, quiet=True)
     before.pop(folder / run_lock.NAME)
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_the_page_on_runs_lists_what_a_resume_may_change():
+    page = (Path(__file__).parents[1] / "docs" / "runs.md").read_text()
+    listed = page.partition("A resume may change")[2].partition("; any other")[0]
+    named = set(re.findall(r"`(\w+)`", listed))
+    assert named == MAY_CHANGE_ON_RESUME - {"resume"}
