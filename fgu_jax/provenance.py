@@ -133,12 +133,12 @@ def _devices(mesh: Mesh) -> dict[str, Any]:
 def _changes(before: dict, now: dict) -> list[str]:
     """What is another than in the session before, and may move the last digits."""
     found = []
-    for part in ("versions", "devices"):
+    for part, prefix in (("versions", ""), ("devices", "devices' ")):
         old, new = before.get(part), now[part]
         if not isinstance(old, dict):
             continue
         found += [
-            f"{name} {old.get(name)} -> {value}"
+            f"{prefix}{name} {old.get(name)} -> {value}"
             for name, value in new.items()
             if old.get(name) != value
         ]

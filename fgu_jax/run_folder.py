@@ -18,7 +18,9 @@ from fgu_jax.errors import InputError
 
 _CONFIG = "config.json"
 _REWRITTEN = (_CONFIG, provenance.NAME, "metrics.jsonl", "timings.jsonl")
-# What a run may have written before its first whole checkpoint.
+# What a run may have written before its configuration, and before its first whole
+# checkpoint.
+_BEFORE_CONFIG = {run_lock.NAME, CHECKPOINTS, _CONFIG + run_files.SCRATCH}
 _EARLY = {CHECKPOINTS, run_lock.NAME, "tensorboard", *_REWRITTEN}
 _EARLY |= {name + run_files.SCRATCH for name in _REWRITTEN}
 
@@ -84,9 +86,10 @@ def _check_content(config: Config) -> None:
     names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
     path = directory / _CONFIG
     if _CONFIG not in names:
-        if config.resume and run_lock.NAME not in names:
+        claimed = run_lock.NAME in names  # and its process died at once
+        if config.resume and not claimed:
             raise InputError(f"{directory} holds no run to resume: leave --resume out")
-        _check_only(directory, names)
+        _check_only(directory, names, _BEFORE_CONFIG if claimed else set())
         return
     old = config_lib.load(path)
     begun = latest_checkpoint(directory) is not None
@@ -96,7 +99,7 @@ def _check_content(config: Config) -> None:
                 f"{directory} holds a run already: add --resume to go on with it, or "
                 "choose another --workdir"
             )
-        _check_only(directory, names)
+        _check_only(directory, names, _EARLY)
         return
     if not begun and "clusters.csv" in names:
         raise InputError(
@@ -117,8 +120,8 @@ def _check_content(config: Config) -> None:
         raise InputError(f"{directory} cannot be resumed with {changes}: {mend}")
 
 
-def _check_only(directory: Path, names: set[str]) -> None:
-    others = sorted(names - _EARLY)
+def _check_only(directory: Path, names: set[str], allowed: set[str]) -> None:
+    others = sorted(names - allowed)
     if others:
         raise InputError(
             f"{directory} is not empty and not a run that can be started again: it "

@@ -49,7 +49,7 @@ def test_a_resume_is_added_and_what_changed_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "versions", lambda: {"jax": "99.0"})
     assert _begin(tmp_path, step=9, mesh=make_mesh(4)).changes == [
         f"jax {jax.__version__} -> 99.0",
-        "count 2 -> 4",
+        "devices' count 2 -> 4",
     ]
     first, second, third = _sessions(tmp_path)
     assert first["warnings"] == [{"epoch": 3, "message": "a cluster"}]

@@ -95,9 +95,26 @@ def test_a_folder_with_anything_else_is_left_alone(tmp_path, name, with_config):
         (folder / "config.json").unlink()
     (folder / name).write_text("mine")
     before = _names(folder)
-    with pytest.raises(InputError, match=f"not a run .* holds '{name}'"):
+    names = f"holds '{name}'" if with_config else "it holds '"
+    with pytest.raises(InputError, match=f"not a run .* {names}"):
         run_folder.check(_config(folder))
     assert _names(folder) == before
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "tensorboard"])
+def test_what_another_program_may_have_written_is_left_alone(tmp_path, name):
+    (tmp_path / name).mkdir()
+    for resume in (False, True):
+        with pytest.raises(InputError, match="not a run|no run"):
+            run_folder.check(_config(tmp_path, resume=resume))
+
+
+def test_a_run_that_has_lost_its_config_is_left_alone(tmp_path):
+    _begun(tmp_path / "run")
+    (tmp_path / "run" / "config.json").unlink()
+    for resume in (False, True):
+        with pytest.raises(InputError, match="not a run that can be started"):
+            run_folder.check(_config(tmp_path / "run", resume=resume))
 
 
 def test_somebody_elses_config_is_not_written_over(tmp_path):
