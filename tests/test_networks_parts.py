@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -220,3 +221,24 @@ def test_depthwise_shifts_equal_the_grouped_convolution(k, strides, size):
 def test_max_pool_pads_with_nothing():
     x = -jnp.arange(1.0, 17).reshape(1, 4, 4, 1)
     assert max_pool(x)[0, :, :, 0].tolist() == [[-1, -2], [-5, -6]]
+
+
+@pytest.mark.parametrize("size", [(6, 4), (5, 7), (1, 1), (2, 3)])
+def test_max_pool_and_its_gradient_are_flax_s_ties_included(size):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.integers(-2, 3, (2, *size, 3)), jnp.float32)  # many ties
+
+    def flax(x):
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+    expected, back = jax.vjp(flax, x)
+    got, own_back = jax.vjp(max_pool, x)
+    np.testing.assert_array_equal(got, expected)
+    cotangent = jnp.asarray(rng.integers(1, 9, got.shape), jnp.float32)
+    np.testing.assert_array_equal(own_back(cotangent)[0], back(cotangent)[0])
+
+
+def test_max_pool_keeps_nan():
+    x = jnp.zeros((1, 6, 6, 1)).at[0, 2, 3, 0].set(jnp.nan)
+    expected = [[False] * 3, [False, True, True], [False] * 3]
+    assert np.isnan(max_pool(x)[0, :, :, 0]).tolist() == expected

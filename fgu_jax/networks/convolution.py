@@ -48,8 +48,33 @@ class Conv(nn.Module):
 
 
 def max_pool(x: jax.Array) -> jax.Array:
-    """3 x 3 maximum with stride 2 and one row and column of padding, as in ResNet."""
-    return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    """3 x 3 maximum with stride 2 and one row and column of padding, as in ResNet.
+
+    Along the width, then along the height, by comparisons: the gradient goes to the
+    first maximum of a window, as that of ``flax.linen.max_pool``, whose backward pass
+    took ten times as long on a CPU.
+
+    >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
+    """
+    return _max_of_three(_max_of_three(x, axis=2), axis=1)
+
+
+def _max_of_three(x: jax.Array, axis: int) -> jax.Array:
+    """Maximum of positions 2i - 1, 2i and 2i + 1 along an axis."""
+    odd_size = x.shape[axis] % 2
+    lowest = jnp.array(-jnp.inf, x.dtype)
+    if odd_size:
+        x = lax.pad(x, lowest, [(0, int(a == axis), 0) for a in range(x.ndim)])
+    pairs = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :])
+    even, odd = (lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
+    shift = [(int(a == axis), -int(a == axis), 0) for a in range(x.ndim)]
+    return _larger(_larger(lax.pad(odd, lowest, shift), even), odd)
+
+
+def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
+    """The larger of two, the first where they are equal; NaN where one is."""
+    return jnp.where((second > first) | jnp.isnan(second), second, first)
 
 
 def batch_norm(
