@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from fgu_jax import digests
 from fgu_jax.checkpoints import Checkpoints
-from fgu_jax.errors import InputError
+from fgu_jax.errors import InputError, NotWritten
 from fgu_jax.loop import best_epoch
 from fgu_jax.state import create
 
@@ -266,6 +267,44 @@ def test_digests_see_every_bit_and_every_kind_of_array():
     other = tree | {"key": jax.random.key(2)}
     assert digests.first_difference(other, expected) == "key"
     assert digests.first_difference(tree | {"new": np.ones(1)}, expected) == "new"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ValueError("RESOURCE_EXHAUSTED: a/0.0: No space left on device [os_error]"),
+            r"checkpoints: No space left on device; there is no earlier one: make room",
+        ),
+        (RuntimeError("one\ntwo"), "checkpoints: one; there is no earlier one"),
+    ],
+)
+def test_a_first_checkpoint_that_fails_has_none_before_it(
+    tmp_path, monkeypatch, error, said
+):
+    folder = tmp_path / "checkpoints"
+    writer = Checkpoints(folder)
+
+    def fail(*_, **__):
+        (folder / "3.orbax-checkpoint-tmp").mkdir()
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ocp.CheckpointManager, "save", fail)
+        with pytest.raises(NotWritten, match=said):
+            writer.save(_state(3), PAST)
+    assert not list(folder.iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(ocp.CheckpointManager, "save", lambda *_, **__: False)
+        with pytest.raises(NotWritten, match="checkpoint 3 was not written"):
+            writer.save(_state(3), PAST)
+    writer.close()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotWritten, match="checkpoints cannot be written: Not a dir"):
+        Checkpoints(tmp_path / "file" / "checkpoints")
 
 
 # Saves checkpoint 3, then 6 once no file may grow beyond the bytes that are given, or
