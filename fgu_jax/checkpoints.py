@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from fgu_jax import processes
 from fgu_jax.digests import digest_arrays, digest_json, first_difference, first_unlike
 from fgu_jax.errors import InputError, NotWritten
 from fgu_jax.network_files import (
@@ -56,6 +57,7 @@ class Checkpoints:
         self._keep = keep
         if not read_only:
             self._remove_leftovers()
+            processes.wait()
         try:
             self._manager = ocp.CheckpointManager(
                 self._directory,
@@ -245,16 +247,17 @@ class Checkpoints:
     def _remove_superseded(self, best: int | None) -> None:
         steps = sorted(self._manager.all_steps())
         old = [step for step in steps[: -self._keep] if step != best]
-        for step in old:
+        for step in old if processes.is_first() else ():
             folder = self._directory / str(step)
             os.replace(folder, self._directory / f"{_SUPERSEDED}{step}")
         if old:
             self._remove_leftovers()
+            processes.wait()
             self._manager.reload()
 
     def _remove_leftovers(self) -> None:
         """Removes what a killed or failed process left; the run's lock is held."""
-        if not self._directory.is_dir():
+        if not processes.is_first() or not self._directory.is_dir():
             return
         for path in self._directory.iterdir():
             if path.name.startswith(_SUPERSEDED) or _HALF_WRITTEN in path.name:

@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from fgu_jax import processes
 from fgu_jax.data import StreamedImages
 from fgu_jax.step import (
     AXIS,
@@ -15,6 +16,7 @@ from fgu_jax.step import (
     make_statistics_step,
     map_over_devices,
     shard_batch,
+    shard_own,
 )
 
 Progress = Callable[[int, int, str], None]
@@ -30,12 +32,22 @@ class Embedding:
         count = mesh.devices.size
         self._mesh = mesh
         self._block = -(-BLOCK // count) * count
+        whole = NamedSharding(mesh, P())
+        self._gather = (
+            jax.jit(lambda x: x, out_shardings=whole)
+            if processes.several()
+            else lambda x: x
+        )
         self._embed = map_over_devices(
             make_embed_step(network),
             mesh,
             in_specs=(P(), P(AXIS)),
             out_specs=(P(AXIS), P(None, AXIS)),
         )
+
+    def _fetch(self, features: tuple) -> tuple[np.ndarray, np.ndarray]:
+        """NumPy arrays of all devices' rows, those of other processes too."""
+        return jax.device_get(self._gather(features))
 
     def __call__(
         self,
@@ -60,13 +72,14 @@ class Embedding:
 
         def fetch():
             size, features = waiting.pop(0)
-            v, x = jax.device_get(features)
+            v, x = self._fetch(features)
             global_parts.append(v[:size])
             patch_parts.append(x[:, :size])
 
-        for start, block in _blocks(images, self._block):
+        mine = processes.own_part(self._block, self._mesh)
+        for start, block in _blocks(images, self._block, mine):
             size = min(self._block, total - start)
-            features = self._embed(variables, shard_batch(block, self._mesh))
+            features = self._embed(variables, shard_own(block, self._mesh))
             waiting.append((size, features))
             if len(waiting) > 1:  # the device works on one while the last is copied
                 fetch()
@@ -153,11 +166,15 @@ def _total_statistics(seen: list[dict]) -> dict:
 
 
 def _blocks(
-    images: np.ndarray | StreamedImages, size: int
+    images: np.ndarray | StreamedImages, size: int, part: slice
 ) -> Iterator[tuple[int, np.ndarray]]:
+    """Where each block of ``size`` begins, and that part of it that is asked for."""
     for start in range(0, len(images), size):
-        block = np.asarray(images[start : start + size])
-        if len(block) < size:  # one shape only: the rest repeats the last image
-            rest = np.repeat(block[-1:], size - len(block), axis=0)
-            block = np.concatenate([block, rest])
+        first, last = start + part.start, min(start + part.stop, len(images))
+        if first >= len(images):  # one shape only: the rest repeats the last image
+            first, last = len(images) - 1, len(images)
+        block = np.asarray(images[first:last])
+        missing = part.stop - part.start - len(block)
+        if missing:
+            block = np.concatenate([block, np.repeat(block[-1:], missing, axis=0)])
         yield start, block

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from fgu_jax import processes
 from fgu_jax.config import Config
 from fgu_jax.data import StreamedImages
 from fgu_jax.state import TrainState
@@ -16,6 +17,7 @@ from fgu_jax.step import (
     chunked_train_step,
     mapped_train_step,
     shard_batch,
+    shard_own,
 )
 from fgu_jax.stopping import StopRequest, Watch
 from fgu_jax.training_data import host_batches, place_images
@@ -86,14 +88,15 @@ class Epochs:
     def _by_step(self, state, order, done, stop) -> Iterator[tuple]:
         on_host = None
         if self._resident is None:
-            on_host = host_batches(self._images, order[done:])
+            mine = processes.own_part(order.shape[1], self._mesh)
+            on_host = host_batches(self._images, order[done:, mine])
         for k in range(done, len(order)):
-            batch = {"index": order[k]}
+            batch = shard_batch({"index": order[k]}, self._mesh)
             if on_host is not None:
-                batch["image"] = next(on_host)
-            batch = shard_batch(batch, self._mesh)
+                batch["image"] = shard_own(next(on_host), self._mesh)
             state, losses = self._step(state, self._resident, batch)
             yield k + 1, 1, state, losses
+            stop.look()
             if stop.signum:
                 return
 
@@ -112,13 +115,16 @@ class Epochs:
             jax.block_until_ready(waiting)  # the chunk before: never two ahead
             waiting = losses
             yield done, count, state, losses
+            stop.look()
             if stop.signum:
                 return
             self._lengthen(time.monotonic() - started)
 
     def _lengthen(self, seconds: float) -> None:
         """Twice the steps while dispatches are short; how many changes no result."""
-        if seconds < SECONDS / 2:
+        if processes.several():
+            self._a_dispatch = self._most  # theirs must be the same; clocks are not
+        elif seconds < SECONDS / 2:
             self._a_dispatch = min(2 * self._a_dispatch, self._most)
         elif seconds > 2 * SECONDS:
             self._a_dispatch = max(1, self._a_dispatch // 2)

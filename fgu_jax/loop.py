@@ -16,7 +16,7 @@ from rich.console import Console
 from fgu_jax import (
     health,
     models,
-    provenance,
+    processes,
     report,
     run_files,
     run_folder,
@@ -34,6 +34,7 @@ from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks import global_dim
 from fgu_jax.optimizer import rate_schedule
+from fgu_jax.provenance import RunRecord
 from fgu_jax.state import TrainState, create, with_clusters, zero_sums
 from fgu_jax.step import (
     AXIS,
@@ -87,38 +88,49 @@ def fit(
       Stopped: SIGINT or SIGTERM came; the state was saved first.
     """
     mesh = make_mesh(config.devices)
+    quiet = quiet or not processes.is_first()
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     say = functools.partial(console.print, markup=False)
     starting.check_before_data(config, mesh)
-    run_folder.check(config)
+    processes.refuse_different(config.to_json(), "the configuration")
+    processes.on_first(lambda: run_folder.check(config))
     with bar(console) as progress:
         names, images, judge = training_data.open_data(config, data, progress)
     starting.check_with_data(config, len(images))
 
     digest = training_data.fingerprint(names, images)
+    processes.refuse_different(digest, "the digest of the training images")
 
     # Nothing is written before all that could be refused was looked at.
     with contextlib.ExitStack() as closing:
-        directory = closing.enter_context(run_folder.held(config, say))
-        checkpoints = Checkpoints(directory / CHECKPOINTS, keep=config.keep)
+        processes.on_first(lambda: closing.enter_context(run_folder.held(config, say)))
+        checkpoints = Checkpoints(config.directory / CHECKPOINTS, keep=config.keep)
         closing.callback(checkpoints.close)
         saved = starting.saved_history(checkpoints, digest)
-        run_folder.write_config(config)
-        about = provenance.RunRecord(
-            directory,
-            mesh=mesh,
-            fingerprint=digest,
-            num_images=len(images),
-            step=checkpoints.latest() or 0,
+        about = processes.on_first(
+            lambda: _begin(config, mesh, digest, len(images), checkpoints, say)
         )
-        for change in about.changes:
-            say(f"another than in the last session: {change}")
-        tracker = Tracker(directory, saved["epochs"], console)
+        tracker = Tracker(config.directory, saved["epochs"], console)
         closing.callback(tracker.close)
         stop = closing.enter_context(StopRequest())
         return _run(
             config, names, images, judge, mesh, checkpoints, saved, tracker, about, stop
         )
+
+
+def _begin(config, mesh, digest, num_images, checkpoints, say) -> RunRecord:
+    """Makes the folder this run's, and keeps what it is made with."""
+    run_folder.write_config(config)
+    about = RunRecord(
+        config.directory,
+        mesh=mesh,
+        fingerprint=digest,
+        num_images=num_images,
+        step=checkpoints.latest() or 0,
+    )
+    for change in about.changes:
+        say(f"another than in the last session: {change}")
+    return about
 
 
 def _run(
@@ -188,6 +200,7 @@ def _run(
         with bar(tracker.console) as progress:
             state = train_epoch(epoch, state, stop, progress)
             trained = time.perf_counter()
+            stop.look(now=True)
             if stop.signum and int(state.step) < epoch * steps_per_epoch:
                 save()
                 raise Stopped(stop.signum)
@@ -227,12 +240,14 @@ def _run(
             "evaluate_seconds": done - merged,
         }
         for warning in health.check(config, state, record, tracker.history):
-            about.warn(epoch, warning)
+            if about is not None:
+                about.warn(epoch, warning)
             if config.watch == "stop":
                 raise InputError(f"{warning}; the last checkpoint stays")
             tracker.console.print(f"warning: {warning}", markup=False)
         tracker.epoch(record, timings)
         announce(tracker.console, config, record, done - started)
+        stop.look(now=True)
         due = epoch % config.save_every == 0 or epoch == config.epochs
         if due or stop.signum or best_epoch(tracker.history) == epoch:
             save()
@@ -244,8 +259,9 @@ def _run(
     with bar(tracker.console) as progress:
         features = embed(images, network, progress)[0]
     sure = confidences(features, clusters)
-    with run_files.writing(directory / "clusters.csv"):
-        write_clusters(directory / "clusters.csv", names, clusters, sure)
+    if processes.is_first():
+        with run_files.writing(directory / "clusters.csv"):
+            write_clusters(directory / "clusters.csv", names, clusters, sure)
     print_summary(tracker.console, config, tracker.history, directory, judge.protocol)
     if config.report:
         with run_files.writing(directory / "report"), bar(tracker.console) as progress:
@@ -258,8 +274,10 @@ def _run(
                 judge=judge,
                 embed=lambda x: embed(x, network, progress),
             )
-            page = report.write(directory, shown, progress=progress)
-        tracker.console.print(f"report in {page}", markup=False)
+            if processes.is_first():
+                page = report.write(directory, shown, progress=progress)
+                tracker.console.print(f"report in {page}", markup=False)
+    processes.wait()
     return Run(directory, config, tracker.history, clusters, names)
 
 
@@ -288,4 +306,7 @@ def _first_state(config, variables, optimizer, num_images) -> TrainState:
 
 def _merge(config: Config, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     count = starting.clusters_a_merge(config, len(features))
-    return merge_clusters(features, labels, count, criterion=config.merge_criterion)
+    criterion = config.merge_criterion
+    return processes.tell_array(
+        lambda: merge_clusters(features, labels, count, criterion=criterion), labels
+    )

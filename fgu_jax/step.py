@@ -16,7 +16,7 @@ from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fgu_jax import losses, memory
+from fgu_jax import losses, memory, processes
 from fgu_jax.augment import augment, image_keys
 from fgu_jax.errors import InputError
 from fgu_jax.state import LOSSES, TrainState
@@ -252,11 +252,30 @@ def chunked_train_step(train_step: Callable, mesh: Mesh) -> Callable:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """The tree on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, P()))
+    """The tree on every device of the mesh; each process has all of it."""
+    return jax.tree.map(lambda x: _place(x, NamedSharding(mesh, P())), tree)
 
 
 def shard_batch(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
-    """The tree cut along one axis, the first, over the mesh."""
-    spec = P(*[None] * axis, AXIS)
-    return jax.device_put(tree, NamedSharding(mesh, spec))
+    """The tree cut along an axis, the first, over the mesh; each process has it all."""
+    sharding = NamedSharding(mesh, P(*[None] * axis, AXIS))
+    return jax.tree.map(lambda x: _place(x, sharding), tree)
+
+
+def shard_own(rows: np.ndarray, mesh: Mesh) -> jax.Array:
+    """A batch over the mesh, of which each process has only ``processes.own_part``."""
+    sharding = NamedSharding(mesh, P(AXIS))
+    if not processes.several():
+        return jax.device_put(rows, sharding)
+    return jax.make_array_from_process_local_data(sharding, rows)
+
+
+def _place(x: Any, sharding: NamedSharding) -> jax.Array:
+    if not processes.several() or getattr(x, "sharding", None) == sharding:
+        return jax.device_put(x, sharding)
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        data = _place(jax.random.key_data(x), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    # No messages: ``device_put`` would compare the processes' values.
+    whole = np.asarray(jax.device_get(x))
+    return jax.make_array_from_callback(whole.shape, sharding, lambda k: whole[k])

@@ -8,6 +8,7 @@ from types import FrameType
 import jax
 import numpy as np
 
+from fgu_jax import processes
 from fgu_jax.errors import InputError
 
 
@@ -20,9 +21,26 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """While active, SIGINT and SIGTERM set ``signum``; a second one acts at once."""
+    """While active, SIGINT and SIGTERM are noted; a second one acts at once.
+
+    Attributes:
+      signum: the signal that came, as of the last ``look``: of several processes all
+        see the same, at the same place, whichever of them it came to.
+    """
 
     signum: int | None = None
+    _noted: int | None = None
+
+    def __init__(self) -> None:
+        self._turn = processes.Turn()
+
+    def look(self, *, now: bool = False) -> None:
+        """Updates ``signum``; several processes agree on it now and then, or ``now``.
+
+        All of them must call this equally often.
+        """
+        if now or self._turn.due():
+            self.signum = processes.tell_any(self._noted or 0) or None
 
     def __enter__(self) -> "StopRequest":
         self._old = {}
@@ -37,7 +55,7 @@ class StopRequest:
             signal.signal(signum, handler)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        self.signum = signum
+        self._noted = signum
         for each, handler in self._old.items():  # the next one is the old handler's
             signal.signal(each, handler)
 
@@ -65,7 +83,8 @@ class Watch:
           losses: scalars, or arrays [S] of S steps in a row.
         """
         self._pending.append((step, losses))
-        due = time.monotonic() - self._last > self._every
+        # Several processes must find a loss that is not finite at the same step.
+        due = not processes.several() and time.monotonic() - self._last > self._every
         if not due and len(self._pending) < self._most:
             return False
         self.check(all_but=1)

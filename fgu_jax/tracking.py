@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from fgu_jax import run_files
+from fgu_jax import processes, run_files
 from fgu_jax.events import ScalarEvents
 
 Callback = Callable[[int, int, str], None]
@@ -26,11 +26,14 @@ class Tracker:
 
     ``metrics.jsonl`` is rewritten from the history of the checkpoint that a run goes
     on from, so that a stopped and resumed run leaves the file of an unstopped one.
+    Of several processes the first one writes; all keep the history.
     """
 
     def __init__(self, directory: Path, history: list[dict], console: Console):
         self.history = list(history)
         self.console = console
+        if not processes.is_first():
+            return
         self._metrics = directory / "metrics.jsonl"
         self._timings = directory / "timings.jsonl"
         self._tensorboard = directory / "tensorboard"
@@ -50,6 +53,8 @@ class Tracker:
           NotWritten: the disk is full, or the folder cannot be written.
         """
         self.history.append(record)
+        if not processes.is_first():
+            return
         run_files.append(self._metrics, _line(record))
         run_files.append(self._timings, _line({"epoch": record["epoch"], **timings}))
         scalars = {k: v for k, v in record.items() if isinstance(v, (int, float))}
@@ -58,8 +63,9 @@ class Tracker:
 
     def close(self) -> None:
         """Closes the TensorBoard file; each epoch of it is on the disk already."""
-        with contextlib.suppress(OSError):
-            self._events.close()
+        if processes.is_first():
+            with contextlib.suppress(OSError):
+                self._events.close()
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ def test_the_first_signal_is_noted_and_the_second_acts():
     try:
         with StopRequest() as stop:
             signal.raise_signal(signal.SIGTERM)
+            assert stop.signum is None
+            stop.look()
             assert stop.signum == signal.SIGTERM
             assert not acted
             signal.raise_signal(signal.SIGTERM)
