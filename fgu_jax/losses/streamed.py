@@ -36,13 +36,17 @@ _BLOCK_ON_CPU = 1 << 20
 _BLOCK_ELSEWHERE = 1 << 24
 
 
-class _Softmax(NamedTuple):
+class Softmax(NamedTuple):
     """Sums over the rows so far, of weights ``exp(e_j - maximum)``: [..., B]."""
 
     maximum: jax.Array
     total: jax.Array  # of the weights
     moment: jax.Array  # of weights times exponents
     weighted: Any  # of weights times rows, [..., B, d]; None where only values count
+
+    def logsumexp(self) -> jax.Array:
+        """Of the exponents, [..., B]; -inf of no rows."""
+        return self.maximum + jnp.log(self.total)
 
 
 def rows_at_once(
@@ -76,30 +80,24 @@ def streamed_pedal(
     block_rows: int,
 ) -> jax.Array:
     """``pedal_loss`` in blocks of ``block_rows`` rows of W; ``scale`` is a scalar."""
-    softmax, nearest, _ = _pedal_pass(
+    softmax, nearest, _ = pedal_pass(
         patches, table, indices, scale, num_neighbors, block_rows, with_rows=False
     )
-    return _logsumexp(softmax) - jax.nn.logsumexp(nearest, axis=-1)
+    return softmax.logsumexp() - jax.nn.logsumexp(nearest, axis=-1)
 
 
 def _pedal_forward(patches, table, indices, scale, num_neighbors, block_rows):
-    softmax, nearest, rows = _pedal_pass(
+    softmax, nearest, rows = pedal_pass(
         patches, table, indices, scale, num_neighbors, block_rows, with_rows=True
     )
     near = jax.nn.logsumexp(nearest, axis=-1)
     share = jnp.exp(nearest - near[..., None])
-
-    def add(k, pulled):  # one neighbour of all patches at a time: [U, B, d]
-        row = lax.dynamic_index_in_dim(rows, k, axis=-1, keepdims=False)
-        weight = lax.dynamic_index_in_dim(share, k, axis=-1)
-        return pulled + weight * jax.vmap(lambda w, r: w[r])(table, row)
-
-    pulled = lax.fori_loop(0, num_neighbors, add, jnp.zeros_like(softmax.weighted))
+    pulled = weighted_rows(table, rows, share)
     pushed = softmax.weighted / softmax.total[..., None]
     by_patch = scale * (pushed - pulled)
     mean = softmax.moment / softmax.total
     by_scale = (mean - jnp.sum(share * nearest, axis=-1)) / scale
-    loss = _logsumexp(softmax) - near
+    loss = softmax.logsumexp() - near
     return loss, (by_patch.astype(patches.dtype), by_scale)
 
 
@@ -122,15 +120,15 @@ def streamed_repelled(
     block_rows: int,
 ) -> jax.Array:
     """``repelled_loss`` in blocks of rows of V; blocks of dead rows are not read."""
-    softmax = _repelled_pass(
+    softmax = repelled_pass(
         features, table, temperature, num_clusters, block_rows, with_rows=False
     )
     own = jnp.sum(features * table[labels], axis=-1)
-    return _logsumexp(softmax) - own / temperature
+    return softmax.logsumexp() - own / temperature
 
 
 def _repelled_forward(features, table, labels, temperature, num_clusters, block_rows):
-    softmax = _repelled_pass(
+    softmax = repelled_pass(
         features, table, temperature, num_clusters, block_rows, with_rows=True
     )
     own_rows = table[labels]
@@ -138,7 +136,7 @@ def _repelled_forward(features, table, labels, temperature, num_clusters, block_
     pushed = softmax.weighted / softmax.total[:, None]
     by_feature = (pushed - own_rows) / temperature
     by_temperature = (target - softmax.moment / softmax.total) / temperature
-    loss = _logsumexp(softmax) - target
+    loss = softmax.logsumexp() - target
     return loss, (by_feature.astype(features.dtype), by_temperature)
 
 
@@ -151,11 +149,41 @@ def _repelled_backward(block_rows, residuals, cotangent):
 streamed_repelled.defvjp(_repelled_forward, _repelled_backward)
 
 
-def _pedal_pass(
-    patches, table, indices, scale, num_neighbors, block_rows, *, with_rows
-) -> tuple[_Softmax, jax.Array, jax.Array]:
-    """The softmax over all rows, the k largest exponents, and their rows in W."""
+def weighted_rows(table: jax.Array, rows: jax.Array, weights: jax.Array) -> jax.Array:
+    """``sum_k weights[u, b, k] table[u, rows[u, b, k]]``, [U, B, d]."""
+
+    def add(k, total):  # one row of every patch at a time: [U, B, d]
+        row = lax.dynamic_index_in_dim(rows, k, axis=-1, keepdims=False)
+        weight = lax.dynamic_index_in_dim(weights, k, axis=-1)
+        return total + weight * jax.vmap(lambda w, r: w[r])(table, row)
+
+    dtype = jnp.result_type(weights, table)
+    zero = jnp.zeros((*rows.shape[:-1], table.shape[-1]), dtype)
+    return lax.fori_loop(0, rows.shape[-1], add, zero)
+
+
+def pedal_pass(
+    patches: jax.Array,
+    table: jax.Array,
+    indices: jax.Array,
+    scale: float | jax.Array,
+    num_neighbors: int,
+    block_rows: int,
+    *,
+    with_rows: bool,
+    num_rows: int | jax.Array | None = None,
+) -> tuple[Softmax, jax.Array, jax.Array]:
+    """The softmax over all rows, the k largest exponents, and their rows in W.
+
+    Args:
+      patches, table, indices, scale, num_neighbors, block_rows: as ``pedal_loss``; an
+        index outside the table names no row of it. Of fewer than k rows the missing
+        exponents are -inf, in row 0.
+      with_rows: sum the rows too.
+      num_rows: rows from here on are dead; ``None``: all are alive.
+    """
     k = num_neighbors
+    num_rows = table.shape[-2] if num_rows is None else num_rows
     softmax = _nothing(patches, table, with_rows)
     shape = (*softmax.maximum.shape, k)
     nearest = jnp.full(shape, -jnp.inf, softmax.maximum.dtype)
@@ -174,14 +202,21 @@ def _pedal_pass(
         rows = jnp.where(place < k, kept, first + place - k)
         return _absorb(softmax, exponents, block), nearest, rows
 
-    return _over_blocks(
-        table, table.shape[-2], block_rows, absorb, (softmax, nearest, rows)
-    )
+    start = (softmax, nearest, rows)
+    return _over_blocks(table, num_rows, block_rows, absorb, start)
 
 
-def _repelled_pass(
-    features, table, temperature, num_clusters, block_rows, *, with_rows
-) -> _Softmax:
+def repelled_pass(
+    features: jax.Array,
+    table: jax.Array,
+    temperature: float | jax.Array,
+    num_clusters: int | jax.Array,
+    block_rows: int,
+    *,
+    with_rows: bool,
+) -> Softmax:
+    """The softmax over the first ``num_clusters`` rows of V, ``with_rows`` summed."""
+
     def absorb(softmax, block, first, fresh):
         logits = repelled_logits(
             features,
@@ -208,7 +243,7 @@ def _over_blocks(
     """Folds ``absorb(carry, block, first_row, fresh)`` over the first ``num_rows``.
 
     The last block is shifted back to end with the table; ``fresh`` [R] is false for
-    the rows that the block before it had.
+    the rows that the block before it had, and for those from ``num_rows`` on.
     """
     height = table.shape[-2]
 
@@ -216,20 +251,21 @@ def _over_blocks(
         begin = number * block_rows
         first = jnp.minimum(begin, height - block_rows)
         block = lax.dynamic_slice_in_dim(table, first, block_rows, axis=table.ndim - 2)
-        return absorb(carry, block, first, rows_of(block, first) >= begin)
+        rows = rows_of(block, first)
+        return absorb(carry, block, first, (rows >= begin) & (rows < num_rows))
 
     blocks = (num_rows + block_rows - 1) // block_rows
     return lax.fori_loop(jnp.int32(0), jnp.int32(blocks), one, start)
 
 
-def _nothing(examples: jax.Array, table: jax.Array, with_rows: bool) -> _Softmax:
+def _nothing(examples: jax.Array, table: jax.Array, with_rows: bool) -> Softmax:
     dtype = jnp.result_type(examples, table)
     zero = jnp.zeros(examples.shape[:-1], dtype)
     weighted = jnp.zeros(examples.shape, dtype) if with_rows else None
-    return _Softmax(jnp.full_like(zero, -jnp.inf), zero, zero, weighted)
+    return Softmax(jnp.full_like(zero, -jnp.inf), zero, zero, weighted)
 
 
-def _absorb(so_far: _Softmax, exponents: jax.Array, block: jax.Array) -> _Softmax:
+def _absorb(so_far: Softmax, exponents: jax.Array, block: jax.Array) -> Softmax:
     maximum = jnp.maximum(so_far.maximum, jnp.max(exponents, axis=-1))
     shift = finite_or_zero(maximum)
     kept = jnp.exp(so_far.maximum - shift)
@@ -239,13 +275,9 @@ def _absorb(so_far: _Softmax, exponents: jax.Array, block: jax.Array) -> _Softma
     if weighted is not None:
         here = jnp.matmul(weights, block, precision=lax.Precision.HIGHEST)
         weighted = weighted * kept[..., None] + here
-    return _Softmax(
+    return Softmax(
         maximum,
         so_far.total * kept + jnp.sum(weights, axis=-1),
         so_far.moment * kept + jnp.sum(products, axis=-1),
         weighted,
     )
-
-
-def _logsumexp(softmax: _Softmax) -> jax.Array:
-    return softmax.maximum + jnp.log(softmax.total)
