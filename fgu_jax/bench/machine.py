@@ -23,11 +23,14 @@ class Rates:
       product: operations a second of a large matrix product.
       copy: bytes read and written a second by a copy larger than any cache.
       precision: of the product.
+      load: how many processes wanted a core before the run, in the mean of a minute;
+        above 0 the machine was not ours alone.
     """
 
     product: float
     copy: float
     precision: str
+    load: float = 0.0
 
     def floor(self, operations: float, moved: float) -> float:
         """Seconds below which the work cannot come: products, or memory, alone."""
@@ -41,6 +44,7 @@ def measure_rates(precision: str = "float32", *, small: bool = False) -> Rates:
       precision: ``float32`` (full, not TF32) or ``bfloat16``.
       small: tiny sizes, whose figures mean nothing.
     """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     on_cpu = jax.default_backend() == "cpu"
     side = 128 if small else 2048 if on_cpu else 16384
     a = jnp.ones((side, side), precision) / side
@@ -57,6 +61,7 @@ def measure_rates(precision: str = "float32", *, small: bool = False) -> Rates:
         product=2 * side**3 / _best(lambda: product(a)),
         copy=8 * numbers / _best(copy),
         precision=precision,
+        load=round(load, 1),
     )
 
 

@@ -30,6 +30,7 @@ def report(piece: str, sizes: Any, rates: Rates, rows: list[dict]) -> dict[str, 
             "product_gflops": rates.product / 1e9,
             "copy_gib_per_second": rates.copy / 2**30,
             "precision": rates.precision,
+            "load_before": rates.load,
         },
         "sizes": shown,
         "rows": rows,
@@ -50,7 +51,7 @@ def show(console: Console, record: dict[str, Any]) -> None:
     table = Table(
         title=f"{record['piece']}: {where['cores']} cores, {kinds}; products "
         f"{rates['product_gflops']:,.0f} GFLOP/s ({rates['precision']}), copies "
-        f"{rates['copy_gib_per_second']:.1f} GiB/s",
+        f"{rates['copy_gib_per_second']:.1f} GiB/s; load before {rates['load_before']:.1f}",
         title_justify="left",
     )
     table.add_column("work", min_width=24)
