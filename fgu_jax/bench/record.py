@@ -51,7 +51,8 @@ def show(console: Console, record: dict[str, Any]) -> None:
     table = Table(
         title=f"{record['piece']}: {where['cores']} cores, {kinds}; products "
         f"{rates['product_gflops']:,.0f} GFLOP/s ({rates['precision']}), copies "
-        f"{rates['copy_gib_per_second']:.1f} GiB/s; load before {rates['load_before']:.1f}",
+        f"{rates['copy_gib_per_second']:.1f} GiB/s; load before "
+        f"{rates['load_before']:.1f}",
         title_justify="left",
     )
     table.add_column("work", min_width=24)
