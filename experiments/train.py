@@ -15,6 +15,22 @@ def parser() -> Parser:
         usage="%(prog)s [--FIELD=VALUE ...]",
     )
     add_config_flags(made)
+    several = made.add_argument_group(
+        "Several processes",
+        "One on each host; all get the same arguments, and a workdir that all see.",
+    )
+    several.add_argument(
+        "--distributed",
+        action="store_true",
+        help="join the processes that a TPU pod, SLURM, Open MPI or Kubernetes started",
+    )
+    several.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="of process 0, where nothing of that kind started them",
+    )
+    several.add_argument("--num_processes", type=int, metavar="P", help="how many")
+    several.add_argument("--process_id", type=int, metavar="I", help="this one, 0..P-1")
     return made
 
 
@@ -23,6 +39,11 @@ def train(arguments: argparse.Namespace) -> None:
     from fgu_jax import presets
 
     config = presets.resolve(given_fields(arguments))
+    by_hand = (arguments.coordinator, arguments.num_processes, arguments.process_id)
+    if any(value is not None for value in by_hand) or arguments.distributed:
+        from fgu_jax import processes
+
+        processes.join(*by_hand)
 
     import fgu_jax
 

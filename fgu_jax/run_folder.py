@@ -9,10 +9,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import orbax.checkpoint as ocp
+
 from fgu_jax import config as config_lib
 from fgu_jax import provenance, run_files, run_lock
 from fgu_jax.checkpoints import FOLDER as CHECKPOINTS
-from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 
@@ -72,11 +73,11 @@ def latest_checkpoint(directory: Path) -> int | None:
     """Step of the newest whole checkpoint of a run's folder, or ``None``."""
     if not (directory / CHECKPOINTS).is_dir():
         return None
-    checkpoints = Checkpoints(directory / CHECKPOINTS, read_only=True)
-    try:
-        return checkpoints.latest()
-    finally:
-        checkpoints.close()
+    # No manager: of several processes it would wait for the others, who do not ask.
+    names = ocp.path.step.standard_name_format()
+    return max(
+        (found.step for found in names.find_all(directory / CHECKPOINTS)), default=None
+    )
 
 
 def _check_content(config: Config) -> None:

@@ -1,0 +1,178 @@
+"""Two processes on loopback against one with as many devices."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from conftest import SMALL_RUN
+
+from fgu_jax import processes
+from fgu_jax.errors import InputError
+from fgu_jax.step import make_mesh
+
+TRAIN = Path(__file__).parents[1] / "experiments" / "train.py"
+# Few and small steps: float32 is summed in another order by other engines.
+SETTINGS = SMALL_RUN | {
+    "dataset": "market1501",
+    "devices": None,
+    "learning_rate": 1e-3,
+    "epochs": 2,
+    "merge_start": 1,
+    "merge_stop": 1,
+    "eval_every": 1,
+    "images_on_device": "never",
+}
+
+
+def start(workdir, data, devices, *arguments, **changes):
+    """One process of training with its own simulated devices."""
+    settings = SETTINGS | {"workdir": workdir, "data_dir": data} | changes
+    flags = [f"--{k}={v}" for k, v in settings.items() if v is not None]
+    count = f"--xla_force_host_platform_device_count={devices}"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": count}
+    environment |= {"JAX_COMPILATION_CACHE_DIR": os.environ["FGU_TEST_CACHE"]}
+    return subprocess.Popen(
+        [sys.executable, str(TRAIN), *flags, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_two(workdir, data, *, seeds=(0, 0), **changes):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    job = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
+    return [
+        start(workdir, data, 2, *job, f"--process_id={i}", seed=seed, **changes)
+        for i, seed in enumerate(seeds)
+    ]
+
+
+def end(*started):
+    said = [process.communicate(timeout=240) for process in started]
+    return [process.returncode for process in started], said
+
+
+def arrays(workdir):
+    """The last checkpoint's arrays."""
+    folder = workdir / "checkpoints"
+    newest = max(int(p.name) for p in folder.iterdir() if p.name.isdigit())
+    reader = ocp.PyTreeCheckpointer()
+    path = (folder / str(newest) / "training").resolve()
+    kinds = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+        reader.metadata(path).item_metadata.tree,
+    )
+    found = reader.restore(path, restore_args=kinds)
+    return {k: found[k] for k in ("cluster_memory", "patch_memory", "labels")}
+
+
+@pytest.fixture(scope="module")
+def alone(drawn_folder, tmp_path_factory):
+    """One process with four devices."""
+    workdir = tmp_path_factory.mktemp("alone") / "run"
+    codes, said = end(start(workdir, drawn_folder, 4))
+    assert codes == [0], said
+    return workdir
+
+
+def history(workdir):
+    text = (workdir / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "kept", ["never", pytest.param("always", marks=pytest.mark.slow)]
+)
+def test_two_processes_train_what_one_trains(alone, drawn_folder, tmp_path, kept):
+    workdir = tmp_path / "run"
+    codes, said = end(*start_two(workdir, drawn_folder, images_on_device=kept))
+    assert codes == [0, 0], said
+    assert "epoch" in said[0][0]
+    assert "epoch" not in said[1][0]  # only the first one talks
+    for one, two in zip(history(alone), history(workdir), strict=True):
+        assert set(one) == set(two)
+        for name in one:
+            assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
+    same = arrays(alone), arrays(workdir)
+    np.testing.assert_array_equal(same[0]["labels"], same[1]["labels"])
+    for name in ("cluster_memory", "patch_memory"):
+        np.testing.assert_allclose(same[1][name], same[0][name], atol=1e-4)
+    for name in ("clusters.csv", "config.json", "run.json"):
+        assert (workdir / name).exists()
+    record = json.loads((workdir / "run.json").read_text())
+    assert record["sessions"][0]["devices"]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_a_refusal_of_the_first_ends_both(alone, drawn_folder):
+    codes, said = end(*start_two(alone, drawn_folder))
+    assert codes == [2, 2], said
+    for _, error in said:
+        assert "holds a run already" in error.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_other_arguments_are_refused(drawn_folder, tmp_path):
+    both = start_two(tmp_path / "run", drawn_folder, seeds=(0, 1))
+    codes, said = end(*both)
+    assert codes == [2, 2], said
+    for _, error in said:
+        assert "the configuration is not the same" in error.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_stop_of_one_stops_both_and_one_goes_on(drawn_folder, tmp_path):
+    workdir = tmp_path / "run"
+    both = start_two(workdir, drawn_folder, epochs=2000, merge_fraction=0.0)
+    for _ in range(600):
+        time.sleep(0.1)
+        if (workdir / "metrics.jsonl").exists() and len(history(workdir)) > 3:
+            break
+    both[1].send_signal(signal.SIGTERM)
+    codes, said = end(*both)
+    assert codes == [143, 143], said
+    done = history(workdir)[-1]["epoch"]
+    changed = {"epochs": done + 2, "merge_fraction": 0.0}
+    codes, said = end(start(workdir, drawn_folder, 4, "--resume", **changed))
+    assert codes == [0], said
+    assert [r["epoch"] for r in history(workdir)] == list(range(done + 3))
+
+
+def test_one_process_asks_nobody():
+    assert processes.is_first()
+    assert not processes.several()
+    assert processes.on_first(lambda: 3) == 3
+    assert processes.tell({"a": [1]}) == {"a": [1]}
+    assert processes.tell_any(7) == 7
+    like = np.zeros(2, np.int32)
+    assert processes.tell_array(lambda: like + 1, like).tolist() == [1, 1]
+    processes.refuse_different("anything", "it")
+    processes.wait()
+    assert processes.own_part(12, make_mesh(4)) == slice(0, 12)
+    assert processes.Turn().due()
+
+
+def test_a_job_that_cannot_be_joined_is_refused(run_command, monkeypatch):
+    def initialize(*given):
+        raise ValueError("coordinator_address should be defined.\nSee the docs")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(InputError, match=r"process None of None: coord.*--coordinator"):
+        processes.join()
+    code, _, error = run_command("train", "--distributed")
+    assert code == 2
+    assert error.count("\n") == 1
