@@ -92,7 +92,7 @@ class Training:
         """Kills while a checkpoint is half written."""
         process = self.start()
         while True:
-            _await(process, self._half_written, pause=0)
+            _await(process, self._half_written, pause=0.002)
             # Stopped first: it may have got to the end of it meanwhile.
             process.send_signal(signal.SIGSTOP)
             if self._half_written():
