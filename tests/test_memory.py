@@ -109,3 +109,5 @@ def test_bad_arguments():
         memory.cluster_centres(np.eye(3), np.array([0, 1, 2]), rows=2)
     with pytest.raises(InputError, match="give"):
         memory.cluster_centres(np.eye(3), np.array([0, 1]), rows=2)
+    with pytest.raises(InputError, match=r"\[N\] and \[N, D\]"):
+        memory.cluster_centres(np.eye(3), np.array([0, 1, 0, 1]), rows=2)

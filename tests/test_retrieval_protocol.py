@@ -1,5 +1,6 @@
 """The protocol of retrieval metrics, by hand, and what is refused."""
 
+import dataclasses
 from fractions import Fraction
 from typing import Any
 
@@ -168,6 +169,21 @@ def test_bad_input_is_said_in_one_line(change, words):
     with pytest.raises(InputError, match=words) as caught:
         evaluate(**(GOOD | change))
     assert "\n" not in str(caught.value)
+
+
+def test_all_bad_rows_are_counted():
+    gallery = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    with pytest.raises(InputError, match=r"gallery row 1 \(and 1 more\) has zero norm"):
+        evaluate(**(GOOD | {"gallery": gallery}))
+    gallery[1] = 1
+    with pytest.raises(InputError, match=r"gallery row 2 has zero norm"):
+        evaluate(**(GOOD | {"gallery": gallery}))
+
+
+def test_metrics_do_not_change():
+    found = evaluate(**GOOD)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.mAP = 1.0
 
 
 @pytest.mark.parametrize("k", [0, 4, -1, 1.5, "2"])

@@ -3,6 +3,7 @@
     pip install -e '.[test,mutation]'
     python tests/mutation/mutate.py                      200 mutants, two at a time
     python tests/mutation/mutate.py --only=memory --mutants=20
+    python tests/mutation/mutate.py --again=FILE         those that survived in FILE
 
 Losses, memory, merging and retrieval are changed at one place (an operator, a
 comparison, a number, a keyword, by cosmic-ray), in a copy of the checkout, and the
@@ -113,6 +114,16 @@ def sample(count: int, seed: int, only: str | None) -> list[Mutant]:
     return [chance.choice(sorted(where[place])) for place in chosen]
 
 
+def survivors(earlier: list[dict]) -> list[Mutant]:
+    """The mutants of an earlier run that no test noticed; the sources are as then."""
+    names = [field.name for field in dataclasses.fields(Mutant)]
+    return [
+        Mutant(**{name: each[name] for name in names})
+        for each in earlier
+        if each["outcome"] == "survived"
+    ]
+
+
 def run_tests(tree: Path, part: str, seconds: float | None) -> tuple[int | None, str]:
     """The tests of a part in a copy: their exit code (``None``: no end) and output."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
@@ -177,8 +188,13 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, help="one part alone")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--output", type=Path, help="a JSON of all of it")
+    parser.add_argument(
+        "--again", type=Path, help="only those that survived in this earlier --output"
+    )
     given = parser.parse_args()
     chosen = sample(given.mutants, given.seed, given.only)
+    if given.again:
+        chosen = survivors(json.loads(given.again.read_text("utf-8")))
     with tempfile.TemporaryDirectory(prefix="fgu-mutants-") as folder:
         trees: queue.Queue[Path] = queue.Queue()
         for i in range(given.workers):
