@@ -14,10 +14,12 @@ import errno
 import logging
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from fgu_jax import processes
@@ -29,6 +31,7 @@ from fgu_jax.network_files import (
     read_network,
     refusing_damaged,
 )
+from fgu_jax.placement import with_whole_tables
 from fgu_jax.state import TrainState
 
 FOLDER = "checkpoints"  # in a run's folder
@@ -83,7 +86,7 @@ class Checkpoints:
         """Keeps the state under its step; one of that step that exists stays.
 
         Args:
-          state: the whole state.
+          state: the whole state; a file never shows whether its tables were cut.
           history: a JSON object, given back on resume.
           best: step of the best evaluated epoch; its checkpoint, where there is one,
             stays beside the newest.
@@ -95,7 +98,7 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
-        parts = _split(state)
+        parts = _split(with_whole_tables(state))
         digests = digest_arrays(parts["network"] | parts["training"])
         record = history | {"digests": digests | {"history": digest_json(history)}}
 
@@ -129,12 +132,15 @@ class Checkpoints:
             )
         self._remove_superseded(best)
 
-    def restore(self, template: TrainState, sharding: Any) -> tuple[TrainState, dict]:
+    def restore(
+        self, template: TrainState, sharding: Any, *, on_host: Collection[str] = ()
+    ) -> tuple[TrainState, dict]:
         """The newest state, placed like ``sharding``, and its history item.
 
         Args:
           template: a state of the same shapes; its values are not used.
           sharding: where every array goes.
+          on_host: fields of the state that come as NumPy arrays instead.
 
         Raises:
           InputError: there is no checkpoint, it does not fit the template, or one of
@@ -145,7 +151,16 @@ class Checkpoints:
         def abstract(x):
             return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
-        parts = jax.tree.map(abstract, _split(template))
+        def on_this_host(x):
+            return np.empty(x.shape, x.dtype)
+
+        parts = {
+            item: {
+                name: jax.tree.map(on_this_host if name in on_host else abstract, x)
+                for name, x in fields.items()
+            }
+            for item, fields in _split(template).items()
+        }
         found = self._restore(
             step,
             network=ocp.args.StandardRestore(parts["network"]),

@@ -145,6 +145,9 @@ class Config:
     stream: Literal["auto", "always", "never"] = _field(
         "auto", "decode images as they are needed, if they would fill half the memory"
     )
+    shard_tables: bool = _field(
+        False, "cut the memories by rows over the devices; for millions of images"
+    )
     report: bool = _field(True, "write report/ with plots at the end")
 
     def __post_init__(self):
@@ -191,6 +194,7 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "report",
         "devices",
         "images_on_device",
+        "shard_tables",
         "stream",
         "preset",
     ]

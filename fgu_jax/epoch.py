@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from fgu_jax import processes
 from fgu_jax.config import Config
 from fgu_jax.data import StreamedImages
-from fgu_jax.state import TrainState
+from fgu_jax.state import TrainState, specs
 from fgu_jax.step import (
     chunked_train_step,
     mapped_train_step,
@@ -54,7 +54,7 @@ class Epochs:
         self._most = config.steps_per_dispatch or self._by_device()
         chunked = self._resident is not None and self._most > 1
         prepare = chunked_train_step if chunked else mapped_train_step
-        self._step = prepare(train_step, mesh)
+        self._step = prepare(train_step, mesh, specs(shard_tables=config.shard_tables))
         self._run = self._by_chunk if chunked else self._by_step
         self._a_dispatch = 1
 

@@ -33,7 +33,9 @@ def figures(state: TrainState) -> dict[str, float]:
     clusters = np.asarray(jax.device_get(state.labels))
     # Before the first step V may be zeros, and the centres are the features.
     table = state.centres if int(state.step) == 0 else state.cluster_memory
-    spreads = jax.device_get(_spreads(table, state.num_clusters, state.patch_memory))
+    spreads = jax.device_get(
+        _spreads(table, state.num_clusters, state.patch_memory, len(clusters))
+    )
     return {
         "largest_cluster": float(np.bincount(clusters).max() / len(clusters)),
         "spread": float(spreads[0]),
@@ -119,7 +121,11 @@ def _rows_not_unit(config: Config, state: TrainState) -> list[str]:
     zeros_allowed = config.memory_start == "zeros" and unmerged
     length, row, patch_length, place = jax.device_get(
         _worst_rows(
-            state.cluster_memory, state.num_clusters, state.patch_memory, zeros_allowed
+            state.cluster_memory,
+            state.num_clusters,
+            state.patch_memory,
+            num_images,
+            zeros_allowed,
         )
     )
     found = []
@@ -127,7 +133,7 @@ def _rows_not_unit(config: Config, state: TrainState) -> list[str]:
     if not abs(length - 1) <= _UNIT_TOLERANCE:
         found.append((f"row {row} of the cluster memory V", length))
     if not abs(patch_length - 1) <= _UNIT_TOLERANCE:
-        patch, image = divmod(int(place), num_images)
+        patch, image = divmod(int(place), state.patch_memory.shape[1])
         found.append(
             (f"row {image} of the patch memory W, patch {patch},", patch_length)
         )
@@ -139,8 +145,16 @@ def _rows_not_unit(config: Config, state: TrainState) -> list[str]:
 
 
 @jax.jit
-def _spreads(table: jax.Array, num_clusters: jax.Array, patches: jax.Array):
-    """1 - mean cosine of two different rows: of V's live ones, and of each patch's."""
+def _spreads(
+    table: jax.Array,
+    num_clusters: jax.Array,
+    patches: jax.Array,
+    num_images: int | jax.Array,
+):
+    """1 - mean cosine of two different rows: of V's live ones, and of each patch's.
+
+    Rows of W from ``num_images`` on are dead, where it is cut over devices.
+    """
 
     def spread(rows, counted):
         # As the variance about the mean, in which nothing cancels.
@@ -152,12 +166,12 @@ def _spreads(table: jax.Array, num_clusters: jax.Array, patches: jax.Array):
 
     live = jnp.arange(len(table)) < num_clusters
     live &= jnp.any(table != 0, axis=1)  # no image of it came yet
-    every = jnp.ones(patches.shape[1], bool)
+    every = jnp.arange(patches.shape[1]) < num_images
     return spread(table, live), jax.lax.map(lambda x: spread(x, every), patches)
 
 
 @jax.jit
-def _worst_rows(table, num_clusters, patches, zeros_allowed):
+def _worst_rows(table, num_clusters, patches, num_images, zeros_allowed):
     """Length and place of the rows of V and W that are farthest from unit length."""
 
     def worst(length):
@@ -171,7 +185,8 @@ def _worst_rows(table, num_clusters, patches, zeros_allowed):
     length = lengths(table)
     passed = jnp.arange(len(table)) >= num_clusters
     passed |= zeros_allowed & (length == 0)
+    dead = jnp.arange(patches.shape[1])[None, :] >= num_images
     return (
         *worst(jnp.where(passed, 1.0, length)),
-        *worst(lengths(patches).reshape(-1)),
+        *worst(jnp.where(dead, 1.0, lengths(patches)).reshape(-1)),
     )

@@ -34,8 +34,9 @@ from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks import global_dim
 from fgu_jax.optimizer import rate_schedule
+from fgu_jax.placement import place_state
 from fgu_jax.provenance import RunRecord
-from fgu_jax.state import TrainState, create, with_clusters, zero_sums
+from fgu_jax.state import TABLES, TrainState, create, with_clusters, zero_sums
 from fgu_jax.step import (
     AXIS,
     make_mesh,
@@ -145,13 +146,18 @@ def _run(
     def embed(images, variables, progress=None):
         return embedding(variables, images, progress=progress)
 
+    place = functools.partial(place_state, mesh=mesh, shard_tables=config.shard_tables)
+
     # Embed once; W and V are filled from this pass.
     if going_on:
         template = jax.eval_shape(
             lambda v: _first_state(config, v, optimizer, num_images),
             models.shapes(config),
         )
-        state, _ = checkpoints.restore(template, NamedSharding(mesh, P()))
+        cut = TABLES if config.shard_tables else ()
+        placed = NamedSharding(mesh, P())
+        state, _ = checkpoints.restore(template, placed, on_host=cut)
+        state = place(state)
     else:
         variables, said = models.start(config, mesh, images)
         for line in said:
@@ -165,8 +171,9 @@ def _run(
                 patches=features[1],
                 seed=config.seed,
                 memory_start=config.memory_start,
+                on_host=config.shard_tables,
             )
-            state = replicate(state, mesh)
+            state = place(state)
             record: dict = {"epoch": 0, "clusters": num_images}
             record |= health.figures(state)
             record |= judge.histogram()
@@ -218,7 +225,7 @@ def _run(
                 # Labels, V and c all come from this one pass over the images.
                 features = now(images)[0]
                 labels = _merge(config, features, jax.device_get(state.labels))
-                state = replicate(with_clusters(state, labels, features), mesh)
+                state = place(with_clusters(state, labels, features))
                 record["merged"] = True
             state = state.replace(
                 sums=replicate(zero_sums(state.cluster_memory.dtype), mesh)

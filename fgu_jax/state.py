@@ -1,23 +1,31 @@
 """The state of training: one explicit pytree that holds everything with a future."""
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import PartitionSpec as P
 
 from fgu_jax import memory
+
+AXIS = "data"  # of the mesh: the batch's, and the tables' rows where they are cut
 
 # Summed over the steps of an epoch, in the state, so that a run stopped within an
 # epoch reports the same means when it goes on.
 LOSSES = ("loss", "loss_repelled", "loss_attracted", "loss_patch")
+
+TABLES = {"cluster_memory": 0, "centres": 0, "patch_memory": 1}  # the axis of rows
 
 
 class TrainState(flax.struct.PyTreeNode):
     """Network, optimiser, memories and labels.
 
     Tables have C_max = N rows from the start and are masked by ``num_clusters``: no
-    merge changes a shape, so none recompiles the step.
+    merge changes a shape, so none recompiles the step. Tables that are cut over
+    devices are padded at their ends; N is always the length of ``labels``.
     """
 
     step: jax.Array  # int32, batches seen
@@ -41,6 +49,7 @@ def create(
     patches: np.ndarray | jax.Array,
     seed: int,
     memory_start: str = "features",
+    on_host: bool = False,
 ) -> TrainState:
     """The state before the first step: every image its own cluster.
 
@@ -51,12 +60,14 @@ def create(
       patches: float [U, N, d], unit rows of the same pass.
       seed: of augmentation.
       memory_start: ``features`` fills V with the first pass, ``zeros`` as BUC.
+      on_host: tables are NumPy arrays, so that no device has to hold them whole.
 
     Returns:
       ``TrainState``.
     """
     num_images = len(global_features)
-    table = jnp.asarray(global_features)
+    arrays = np if on_host else jnp
+    table = arrays.asarray(global_features)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=variables["params"],
@@ -64,9 +75,9 @@ def create(
         opt_state=optimizer.init(variables["params"]),
         labels=jnp.arange(num_images, dtype=jnp.int32),
         num_clusters=jnp.asarray(num_images, jnp.int32),
-        cluster_memory=jnp.zeros_like(table) if memory_start == "zeros" else table,
-        centres=jnp.array(global_features),
-        patch_memory=jnp.asarray(patches),
+        cluster_memory=arrays.zeros_like(table) if memory_start == "zeros" else table,
+        centres=arrays.array(global_features),
+        patch_memory=arrays.asarray(patches),
         sums=zero_sums(table.dtype),
         key=jax.random.key(seed),
     )
@@ -101,6 +112,20 @@ def with_clusters(
     return state.replace(
         labels=jnp.asarray(labels, jnp.int32),
         num_clusters=jnp.asarray(int(labels.max()) + 1, jnp.int32),
-        centres=jnp.asarray(centres, state.centres.dtype),
-        cluster_memory=jnp.asarray(table, state.cluster_memory.dtype),
+        centres=centres.astype(state.centres.dtype),
+        cluster_memory=table.astype(state.cluster_memory.dtype),
     )
+
+
+def specs(*, shard_tables: bool) -> Any:
+    """Where a state lies on the mesh: a prefix of its tree, of ``PartitionSpec``.
+
+    >>> specs(shard_tables=True).patch_memory
+    PartitionSpec(None, 'data')
+    """
+    if not shard_tables:
+        return P()
+    places: dict[str, Any] = dict.fromkeys(TrainState.__dataclass_fields__, P())
+    for name, axis in TABLES.items():
+        places[name] = P(*[None] * axis, AXIS)
+    return TrainState(**places)

@@ -16,14 +16,14 @@ from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fgu_jax import losses, memory, processes
+from fgu_jax import processes, tables
 from fgu_jax.augment import augment, image_keys
 from fgu_jax.errors import InputError
-from fgu_jax.state import LOSSES, TrainState
-
-AXIS = "data"
+from fgu_jax.state import AXIS, LOSSES, TrainState
 
 Batch = Mapping[str, jax.Array]
+
+WHOLE = P()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class StepOptions:
     flip: bool = True
     color_jitter: float = 0.0
     erasing: float = 0.0
+    shard_tables: bool = False
 
 
 def make_train_step(
@@ -51,7 +52,8 @@ def make_train_step(
 
     The returned function takes
 
-    - ``state``: ``TrainState``, the same on every device;
+    - ``state``: ``TrainState``, the same on every device; with ``shard_tables`` each
+      has its own rows of V, c and W;
     - ``images``: uint8 [N, H, W, 3], the training images where they live on the
       device, else ``None``;
     - ``batch``: ``index`` int32 [b], rows of this device's part of the batch, and,
@@ -60,6 +62,8 @@ def make_train_step(
     and gives the next state and the batch's mean losses (FGU eq (7) and its parts).
     It must run under a mapped axis named ``data``.
     """
+
+    of_tables = tables.CUT if options.shard_tables else tables.WHOLE
 
     def train_step(state, images, batch):
         index = batch["index"]
@@ -89,58 +93,32 @@ def make_train_step(
                 train=True,
                 mutable=["batch_stats"],
             )
-            v, x = features.global_features, features.patches
-            repelled = jnp.mean(
-                losses.repelled_loss(
-                    v,
-                    state.cluster_memory,
-                    labels,
-                    temperature=options.temperature,
-                    num_clusters=state.num_clusters,
-                )
-            )
-            attracted = jnp.mean(losses.attracted_loss(v, state.centres, labels))
+            everyone = tables.gather(features, labels, index)
+            each = of_tables.losses(options, state, features, everyone, labels, index)
+            repelled, attracted = jnp.mean(each[0]), jnp.mean(each[1])
             total = repelled + attract_weight * attracted
             patch = jnp.zeros((), total.dtype)
-            if options.patch_weight > 0:
-                patch = jnp.mean(
-                    losses.pedal_loss(
-                        x,
-                        state.patch_memory,
-                        index,
-                        scale=options.scale,
-                        num_neighbors=options.num_neighbors,
-                    )
-                )
+            if each[2] is not None:
+                patch = jnp.mean(each[2])
                 total = total + options.patch_weight * patch
             parts = (total, repelled, attract_weight * attracted, patch)
-            return total, (parts, features, updated["batch_stats"])
+            return total, (parts, everyone, updated["batch_stats"])
 
-        grad, (parts, features, batch_stats) = jax.grad(loss_of, has_aux=True)(
+        grad, (parts, everyone, batch_stats) = jax.grad(loss_of, has_aux=True)(
             state.params
         )
         grad = lax.pmean(grad, AXIS)
         parts = lax.pmean(parts, AXIS)
         updates, opt_state = optimizer.update(grad, state.opt_state, state.params)
-
-        def gather(x, axis=0):  # in global batch order
-            return lax.all_gather(x, AXIS, axis=axis, tiled=True)
-
+        cluster_memory, patch_memory = of_tables.updated(options, state, everyone)
         named = dict(zip(LOSSES, parts, strict=True))
         new_state = state.replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
             batch_stats=batch_stats,
             opt_state=opt_state,
-            cluster_memory=memory.update_cluster_memory(
-                state.cluster_memory, gather(features.global_features), gather(labels)
-            ),
-            patch_memory=memory.update_patch_memory(
-                state.patch_memory,
-                gather(features.patches, axis=1),
-                gather(index),
-                rate=options.patch_rate,
-            ),
+            cluster_memory=cluster_memory,
+            patch_memory=patch_memory,
             sums={name: state.sums[name] + named[name] for name in named},
         )
         return new_state, named | {"grad_norm": optax.tree.norm(grad)}
@@ -208,21 +186,25 @@ def map_over_devices(
     return jax.jit(mapped, donate_argnums=donate)
 
 
-def mapped_train_step(train_step: Callable, mesh: Mesh) -> Callable:
-    """The train step over the mesh: state and images whole, the batch cut.
+def mapped_train_step(
+    train_step: Callable, mesh: Mesh, state_specs: Any = WHOLE
+) -> Callable:
+    """The train step over the mesh: images whole, the batch cut, the state as it says.
 
     The state is donated: the one passed in may not be used again.
     """
     return map_over_devices(
         train_step,
         mesh,
-        in_specs=(P(), P(), P(AXIS)),
-        out_specs=(P(), P()),
+        in_specs=(state_specs, P(), P(AXIS)),
+        out_specs=(state_specs, P()),
         donate=(0,),
     )
 
 
-def chunked_train_step(train_step: Callable, mesh: Mesh) -> Callable:
+def chunked_train_step(
+    train_step: Callable, mesh: Mesh, state_specs: Any = WHOLE
+) -> Callable:
     """Several train steps in one dispatch, for images that live on the devices.
 
     The returned function takes ``state``; ``images``; ``index`` int32 [S, B], rows of
@@ -245,21 +227,21 @@ def chunked_train_step(train_step: Callable, mesh: Mesh) -> Callable:
     return map_over_devices(
         steps,
         mesh,
-        in_specs=(P(), P(), P(None, AXIS), P()),
-        out_specs=(P(), P()),
+        in_specs=(state_specs, P(), P(None, AXIS), P()),
+        out_specs=(state_specs, P()),
         donate=(0,),
     )
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """The tree on every device of the mesh; each process has all of it."""
-    return jax.tree.map(lambda x: _place(x, NamedSharding(mesh, P())), tree)
+    return jax.tree.map(lambda x: place(x, NamedSharding(mesh, P())), tree)
 
 
 def shard_batch(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
     """The tree cut along an axis, the first, over the mesh; each process has it all."""
     sharding = NamedSharding(mesh, P(*[None] * axis, AXIS))
-    return jax.tree.map(lambda x: _place(x, sharding), tree)
+    return jax.tree.map(lambda x: place(x, sharding), tree)
 
 
 def shard_own(rows: np.ndarray, mesh: Mesh) -> jax.Array:
@@ -270,11 +252,12 @@ def shard_own(rows: np.ndarray, mesh: Mesh) -> jax.Array:
     return jax.make_array_from_process_local_data(sharding, rows)
 
 
-def _place(x: Any, sharding: NamedSharding) -> jax.Array:
+def place(x: Any, sharding: NamedSharding) -> jax.Array:
+    """An array of which each process has all, where the sharding says."""
     if not processes.several() or getattr(x, "sharding", None) == sharding:
         return jax.device_put(x, sharding)
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        data = _place(jax.random.key_data(x), sharding)
+        data = place(jax.random.key_data(x), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
     # No messages: ``device_put`` would compare the processes' values.
     whole = np.asarray(jax.device_get(x))
