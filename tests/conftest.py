@@ -17,31 +17,14 @@ if "FGU_TEST_CACHE" not in os.environ:
 
 import jax
 import pytest
+from small_run import SMALL_RUN
+
+# Commands of their own.
+collect_ignore_glob = ["fuzz/*", "mutation/*"]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ["FGU_TEST_CACHE"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-
-
-# One short run on a few drawn images, for everything that is done with a trained one.
-SMALL_RUN = {
-    "preset": "quick",
-    "image_height": 32,
-    "image_width": 16,
-    "num_patches": 2,
-    "patch_dim": 8,
-    "num_neighbors": 4,
-    "batch_size": 8,
-    "epochs": 4,
-    "merge_start": 2,
-    "merge_every": 1,
-    "merge_stop": 3,
-    "merge_fraction": 0.1,
-    "eval_every": 0,
-    "save_every": 2,
-    "devices": 1,
-    "report": False,
-}
 
 
 @pytest.fixture(scope="session")

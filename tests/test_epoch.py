@@ -7,7 +7,7 @@ import flax.struct
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import SMALL_RUN
+from small_run import SMALL_RUN
 
 from fgu_jax import loop, presets
 from fgu_jax.config import Config

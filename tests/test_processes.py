@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from conftest import SMALL_RUN
+from small_run import SMALL_RUN
 
 from fgu_jax import processes
 from fgu_jax.errors import InputError

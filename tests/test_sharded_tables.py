@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import SMALL_RUN
 from jax.sharding import PartitionSpec as P
+from small_run import SMALL_RUN
 from test_step import Small
 
 from fgu_jax import loop, losses, memory, networks, presets, row_shards, step, tables
