@@ -5,16 +5,12 @@ field is its help text.
 """
 
 import dataclasses
-import difflib
 import json
 import math
-import types
 import typing
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from fgu_jax._version import __version__
 from fgu_jax.errors import InputError
 
 
@@ -201,85 +197,6 @@ MAY_CHANGE_ON_RESUME = frozenset(
 )
 
 
-def from_mapping(values: Mapping[str, Any], *, source: str) -> Config:
-    """A configuration from names and values, as they stand in a ``config.json``.
-
-    Args:
-      values: field names to values; text is read as on the command line.
-      source: where they come from, for the error.
-
-    Raises:
-      InputError: an unknown field (with the near miss), a value of another type.
-    """
-    known = {}
-    for name, value in values.items():
-        if name not in FIELDS:
-            raise InputError(f"{source}: {_unknown_field(name)}")
-        known[name] = parse_value(name, value)
-    return Config(**known)
-
-
-def load(path: Path) -> Config:
-    """Reads a run's ``config.json``; it is data only and nothing in it is evaluated."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} is missing: is {path.parent} a run's folder?"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds a {type(values).__name__}, not an object")
-    return from_mapping(values, source=str(path))
-
-
-def parse_value(name: str, value: Any) -> Any:
-    """A field's value from JSON or from the command line's text."""
-    hint = TYPES[name]
-    optional = isinstance(hint, types.UnionType)
-    if optional and (value is None or value == "none"):
-        return None
-    kind = (
-        next(t for t in typing.get_args(hint) if t is not types.NoneType)
-        if optional
-        else hint
-    )
-    if typing.get_origin(kind) is Literal:
-        choices = typing.get_args(kind)
-        if value not in choices:
-            raise InputError(f"{name} is {value!r}: choose {' or '.join(choices)}")
-        return value
-    try:
-        return _PARSERS[kind](value)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(
-            f"{name} is {_short(value)}: give {_NOUNS[kind]}"
-            + (" or none" if optional else "")
-        ) from None
-
-
-def _unknown_field(name: str) -> str:
-    if difflib.get_close_matches(name, FIELDS, n=1):
-        return unknown("field", name, FIELDS)
-    return (
-        f"unknown field {_short(name)}: fgu_jax {__version__} has none like it; give "
-        "the version that wrote it"
-    )
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """``unknown X 'nmae': did you mean 'name'?`` or, with no near miss, the list."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
-    return f"unknown {what} {_short(name)}: {hint}"
-
-
 def differing(old: Config, new: Config) -> list[str]:
     """Fields in which two configurations differ though a resume may not change them."""
     return [
@@ -288,58 +205,6 @@ def differing(old: Config, new: Config) -> list[str]:
         if name not in MAY_CHANGE_ON_RESUME and getattr(old, name) != getattr(new, name)
     ]
 
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _parse_int(value: Any) -> int:
-    if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
-        raise ValueError
-    return int(value)
-
-
-def _parse_float(value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-def _parse_bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
-
-
-def _parse_str(value: Any) -> str:
-    if not isinstance(value, str) or "\0" in value:
-        raise ValueError
-    return value
-
-
-def _parse_bool_or_fail(value: Any) -> bool:
-    try:
-        return _parse_bool(value)
-    except KeyError:
-        raise ValueError from None
-
-
-_PARSERS = {
-    int: _parse_int,
-    float: _parse_float,
-    bool: _parse_bool_or_fail,
-    str: _parse_str,
-}
-_NOUNS = {
-    int: "a whole number",
-    float: "a finite number",
-    bool: "true or false",
-    str: "text",
-}
 
 _AT_LEAST = {
     "limit": 2,

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from fgu_jax import config as config_lib
-from fgu_jax import networks
+from fgu_jax import config_values, networks
 from fgu_jax.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
@@ -119,7 +118,7 @@ def read_trained(path: str | Path) -> Trained:
       InputError: the folder is neither, or what it holds cannot be used.
     """
     path, step = _of_checkpoint(Path(path))
-    config = config_lib.load(path / "config.json")
+    config = config_values.load(path / "config.json")
     if (path / EXPORT_RECORD).exists():
         exported = _exported_step(path / EXPORT_RECORD)
         variables = read_network(

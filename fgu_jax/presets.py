@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fgu_jax import config as config_lib
-from fgu_jax.config import Config
+from fgu_jax.config import FIELDS, Config
+from fgu_jax.config_values import parse_value, unknown
 from fgu_jax.errors import InputError
 
 # The paper as it is printed; Config's own defaults are it.
@@ -62,15 +62,15 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
     fgu_jax.errors.InputError: unknown preset 'papre': did you mean 'paper'?
     """
     for name in overrides:
-        if name not in config_lib.FIELDS:
-            what = config_lib.unknown("field", name, config_lib.FIELDS)
+        if name not in FIELDS:
+            what = unknown("field", name, FIELDS)
             raise InputError(f"{source}: {what}")
-    given = {k: config_lib.parse_value(k, v) for k, v in overrides.items()}
+    given = {k: parse_value(k, v) for k, v in overrides.items()}
     dataset = given.get("dataset", Config.dataset)
     given["dataset"] = dataset = _ALIASES.get(dataset, dataset)
     if given.get("preset") is None:
         given["preset"] = "quick" if dataset == "synthetic" else "paper"
     preset = given["preset"]
     if preset not in PRESETS:
-        raise InputError(config_lib.unknown("preset", preset, PRESETS))
+        raise InputError(unknown("preset", preset, PRESETS))
     return Config(**{**PRESETS[preset], **_BY_DATASET.get(dataset, {}), **given})

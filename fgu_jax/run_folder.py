@@ -11,10 +11,9 @@ from pathlib import Path
 
 import orbax.checkpoint as ocp
 
-from fgu_jax import config as config_lib
-from fgu_jax import provenance, run_files, run_lock
+from fgu_jax import config_values, provenance, run_files, run_lock
 from fgu_jax.checkpoints import FOLDER as CHECKPOINTS
-from fgu_jax.config import Config
+from fgu_jax.config import Config, differing
 from fgu_jax.errors import InputError
 
 _CONFIG = "config.json"
@@ -92,7 +91,7 @@ def _check_content(config: Config) -> None:
             raise InputError(f"{directory} holds no run to resume: leave --resume out")
         _check_only(directory, names, _BEFORE_CONFIG if claimed else set())
         return
-    old = config_lib.load(path)
+    old = config_values.load(path)
     begun = latest_checkpoint(directory) is not None
     if not config.resume:
         if begun:
@@ -107,7 +106,7 @@ def _check_content(config: Config) -> None:
             f"{directory} holds a finished run without its checkpoints: choose "
             "another --workdir"
         )
-    fields = config_lib.differing(old, config)
+    fields = differing(old, config)
     if fields:
         changes = ", ".join(
             f"{name} {getattr(old, name)!r} -> {getattr(config, name)!r}"

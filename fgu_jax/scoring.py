@@ -12,7 +12,8 @@ from rich.table import Table
 
 from fgu_jax import retrieval
 from fgu_jax._version import __version__
-from fgu_jax.config import Config, parse_value
+from fgu_jax.config import Config
+from fgu_jax.config_values import parse_value
 from fgu_jax.data import Dataset, canonical_name
 from fgu_jax.embedder import Embedder
 from fgu_jax.errors import InputError

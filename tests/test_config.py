@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fgu_jax import config as config_lib
-from fgu_jax import presets
-from fgu_jax.config import Config
+from fgu_jax import config_values, presets
+from fgu_jax.config import FIELDS, Config, differing
 from fgu_jax.errors import InputError
 
 
@@ -65,7 +64,7 @@ def test_scale_goes_by_dataset(dataset, scale):
 def test_json_round_trip(tmp_path):
     config = presets.resolve({"dataset": "duke", "limit": "100", "neck": "true"})
     (tmp_path / "config.json").write_text(config.to_json())
-    assert config_lib.load(tmp_path / "config.json") == config
+    assert config_values.load(tmp_path / "config.json") == config
 
 
 @pytest.mark.parametrize(
@@ -91,25 +90,25 @@ def test_a_wrong_file_is_one_line(tmp_path, text, message):
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(InputError, match=message) as caught:
-        config_lib.load(path)
+        config_values.load(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
 
 
 def test_missing_and_binary_files(tmp_path):
     with pytest.raises(InputError, match="missing"):
-        config_lib.load(tmp_path / "config.json")
+        config_values.load(tmp_path / "config.json")
     (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot be read"):
-        config_lib.load(tmp_path / "config.json")
+        config_values.load(tmp_path / "config.json")
 
 
 def test_what_a_resume_may_change():
     old = presets.resolve({"dataset": "synthetic"})
     allowed = dataclasses.replace(old, epochs=99, workdir="elsewhere", eval_every=1)
-    assert config_lib.differing(old, allowed) == []
+    assert differing(old, allowed) == []
     changed = dataclasses.replace(old, temperature=0.2, seed=4)
-    assert config_lib.differing(old, changed) == ["seed", "temperature"]
+    assert differing(old, changed) == ["seed", "temperature"]
 
 
 @pytest.mark.parametrize(
@@ -137,15 +136,16 @@ _JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(config_lib.FIELDS)) | st.text(), _JSON))
+@given(st.dictionaries(st.sampled_from(sorted(FIELDS)) | st.text(), _JSON))
 @settings(max_examples=300, deadline=None)
 def test_any_mapping_gives_a_config_or_one_line(values):
     try:
-        config = config_lib.from_mapping(values, source="test")
+        config = config_values.from_mapping(values, source="test")
     except InputError as error:
         said = str(error)
         assert "\n" not in said
     else:
         assert (
-            config_lib.from_mapping(json.loads(config.to_json()), source="x") == config
+            config_values.from_mapping(json.loads(config.to_json()), source="x")
+            == config
         )

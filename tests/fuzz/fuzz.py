@@ -39,7 +39,8 @@ with atheris.instrument_imports(include=WATCHED) if RAW else contextlib.nullcont
     from PIL import Image
 
     Image.init()
-    from fgu_jax import config
+    from fgu_jax import config_values
+    from fgu_jax.config import FIELDS, Config
     from fgu_jax.data import decode
     from fgu_jax.weights import read_pth
 
@@ -148,9 +149,9 @@ def read_config(data: bytes) -> None:
 
     def read() -> None:
         SCRATCH.write_bytes(data)
-        found = config.load(SCRATCH)
+        found = config_values.load(SCRATCH)
         SCRATCH.write_text(found.to_json(), encoding="utf-8")
-        assert config.load(SCRATCH) == found
+        assert config_values.load(SCRATCH) == found
 
     refusing(read)
 
@@ -169,7 +170,7 @@ def mutate_config(data: bytes, max_size: int, seed: int) -> bytes:
     if kind == 0:
         values[name] = chance.choice(VALUES)
     elif kind == 1:
-        values[chance.choice(list(config.FIELDS))] = chance.choice(VALUES)
+        values[chance.choice(list(FIELDS))] = chance.choice(VALUES)
     elif kind == 2:
         values[name] = [values[name]] * chance.randrange(4)
     elif kind == 3:
@@ -185,8 +186,8 @@ VALUES += ("nan", "1e999", "\0", "\ud800", "9" * 5000, "none", {}, [], {"a": [1]
 
 
 def config_seeds() -> list[bytes]:
-    wide = config.Config(num_patches=4, image_height=64, lr_drop_epoch=3, workdir="x")
-    return [config.Config().to_json().encode(), wide.to_json().encode(), b"{}"]
+    wide = Config(num_patches=4, image_height=64, lr_drop_epoch=3, workdir="x")
+    return [Config().to_json().encode(), wide.to_json().encode(), b"{}"]
 
 
 READERS = {
