@@ -1,4 +1,4 @@
-"""Digests of a checkpoint's parts, so that a flipped byte is seen and named.
+"""Digests of what is saved, so that a flipped byte is seen and named.
 
 CRC-32 finds every error within 32 bits, and all but one of 4 billion larger ones; it
 guards against failing disks and cut copies, not against somebody who forges.
@@ -26,6 +26,15 @@ def digest_arrays(tree: Any) -> dict[str, str]:
     {'a/b': '7bd5c66f'}
     """
     return {name: _crc(_bytes(leaf)) for name, leaf in _named(tree)}
+
+
+def digest_bytes(data: bytes) -> str:
+    """CRC-32 of bytes, as eight hexadecimal digits.
+
+    >>> digest_bytes(b"123456789")
+    'cbf43926'
+    """
+    return _crc(data)
 
 
 def digest_json(value: Any) -> str:

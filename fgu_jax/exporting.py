@@ -10,6 +10,7 @@ from jax import export as jax_export
 
 from fgu_jax import models
 from fgu_jax._version import __version__
+from fgu_jax.digests import digest_arrays, digest_bytes
 from fgu_jax.errors import InputError
 from fgu_jax.network_files import save_network
 from fgu_jax.step import make_embed_step
@@ -28,7 +29,8 @@ def export(
     ``fgu_jax.load`` reads; ``features.stablehlo``, the whole network with its weights
     as one portable program, which needs JAX alone (``jax.export.deserialize``): images
     uint8 [b, height, width, 3] of any b to fused features float32 [b, F], unit rows,
-    on cpu, cuda and tpu; and ``export.json``, which says all this.
+    on cpu, cuda and tpu; and ``export.json``, which says all this and has the
+    CRC-32 of every array, compared when it is read, and of the program.
 
     The weights are constants of the program, so that one file is all it takes; the
     folder is about twice their size.
@@ -48,6 +50,7 @@ def export(
     check_output(output, overwrite=overwrite, ours=is_export)
     trained = models.read_trained(checkpoint)
     program = features_program(trained)
+    serialized = bytes(program.serialize())
     config = trained.config
     record = {
         "format": models.EXPORT_FORMAT,
@@ -59,11 +62,13 @@ def export(
         "input": f"uint8 [b, {config.image_height}, {config.image_width}, 3], RGB",
         "output": f"float32 [b, {program.out_avals[0].shape[1]}], rows of length 1",
         "calling_convention_version": program.calling_convention_version,
+        "digests": digest_arrays(trained.variables)
+        | {PROGRAM: digest_bytes(serialized)},
     }
     with whole_folder(output) as folder:
         (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
         save_network(folder / models.EXPORTED_NETWORK, trained.variables)
-        (folder / PROGRAM).write_bytes(program.serialize())
+        (folder / PROGRAM).write_bytes(serialized)
         # Last, as it is what makes the folder an export.
         text = json.dumps(record, indent=1) + "\n"
         (folder / models.EXPORT_RECORD).write_text(text, encoding="utf-8")

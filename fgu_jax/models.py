@@ -16,6 +16,7 @@ from fgu_jax.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
 from fgu_jax.data import StreamedImages
+from fgu_jax.digests import first_difference
 from fgu_jax.embedding import first_statistics
 from fgu_jax.errors import InputError
 from fgu_jax.network_files import read_network
@@ -120,11 +121,7 @@ def read_trained(path: str | Path) -> Trained:
     path, step = _of_checkpoint(Path(path))
     config = config_values.load(path / "config.json")
     if (path / EXPORT_RECORD).exists():
-        exported = _exported_step(path / EXPORT_RECORD)
-        variables = read_network(
-            path / EXPORTED_NETWORK, shapes(config), what=f"the export {path}"
-        )
-        return Trained(config, variables, exported)
+        return _read_export(path, config)
     checkpoints = Checkpoints(path / CHECKPOINTS, read_only=True)
     try:
         variables = checkpoints.restore_network(shapes(config), step)
@@ -147,10 +144,28 @@ def _of_checkpoint(path: Path) -> tuple[Path, int | None]:
     return path.parent.parent, int(path.name)
 
 
-def _exported_step(path: Path) -> int:
+def _read_export(path: Path, config: Config) -> Trained:
+    step, digests = _read_record(path / EXPORT_RECORD)
+    what = f"the export {path}"
+    variables = read_network(path / EXPORTED_NETWORK, shapes(config), what=what)
+    if digests is not None:
+        name = first_difference(variables, digests)
+        if name is not None:
+            raise InputError(
+                f"{what} is damaged: {name} is not what was exported; copy it again, "
+                "or export the run again"
+            )
+    return Trained(config, variables, step)
+
+
+def _read_record(path: Path) -> tuple[int, dict[str, str] | None]:
+    """The step and the digests; ``None`` for those of the first versions."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         form, step = record["format"], record["step"]
+        digests = record.get("digests")
+        if not isinstance(digests, dict | None):
+            raise TypeError
     except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is damaged ({type(error).__name__}): export the run again"
@@ -161,7 +176,7 @@ def _exported_step(path: Path) -> int:
             f"{EXPORT_FORMAT}: export the run again, or install the version that wrote "
             "it"
         )
-    return step
+    return step, digests
 
 
 def _random(config: Config) -> dict[str, Any]:

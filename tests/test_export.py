@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zlib
 
 import jax
 import numpy as np
@@ -88,6 +89,8 @@ def test_the_record_says_what_is_there(exported):
     program = jax.export.deserialize((exported / record["program"]).read_bytes())
     assert program.platforms == ("cpu", "cuda", "tpu")
     assert str(program.in_avals[0].shape) == "(b, 32, 16, 3)"
+    data = (exported / record["program"]).read_bytes()
+    assert record["digests"][record["program"]] == f"{zlib.crc32(data):08x}"
     assert {path.name for path in exported.iterdir()} == {
         "config.json",
         "export.json",
@@ -180,6 +183,8 @@ def test_what_fails_half_way_leaves_nothing(trained_run, tmp_path, monkeypatch):
         ('{"format": 1}', "damaged"),
         ("[]", "damaged"),
         ("{", "damaged"),
+        ('{"format": 1, "step": 1, "digests": []}', "damaged"),
+        ('{"format": 1, "step": 1, "digests": {}}', "is not what was exported"),
     ],
 )
 def test_an_export_of_another_version_is_refused(exported, tmp_path, record, message):
@@ -197,3 +202,34 @@ def test_an_export_that_is_cut_short_is_refused(exported, tmp_path):
     largest.write_bytes(largest.read_bytes()[:1000])
     with pytest.raises(InputError, match="damaged or cut short"):
         fgu_jax.load(folder)
+
+
+def test_a_flipped_byte_is_refused_or_not_needed(exported, tmp_path):
+    folder = tmp_path / "spoilt"
+    shutil.copytree(exported, folder)
+    whole = models.read_trained(folder).variables
+    files = [path for path in (folder / "network").rglob("*") if path.is_file()]
+    path = max(files, key=lambda path: path.stat().st_size)
+    data = path.read_bytes()
+    named = 0
+    for place in np.linspace(0.1, 0.9, 6) * len(data):
+        spoilt = bytearray(data)
+        spoilt[int(place)] ^= 4
+        path.write_bytes(spoilt)
+        try:
+            found = models.read_trained(folder).variables
+        except InputError as error:
+            line = str(error)
+            named += "is not what was exported" in line and "\n" not in line
+        else:
+            jax.tree.map(np.testing.assert_array_equal, found, whole)
+    assert named
+
+
+def test_an_export_without_digests_is_read(exported, tmp_path):
+    folder = tmp_path / "earlier"
+    shutil.copytree(exported, folder)
+    record = json.loads((folder / "export.json").read_text())
+    del record["digests"]
+    (folder / "export.json").write_text(json.dumps(record))
+    assert models.read_trained(folder).step == record["step"]
