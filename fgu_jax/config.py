@@ -67,6 +67,9 @@ class Config:
     )
     train_patch_generator: bool = _field(False, "train the affine windows too")
     neck: bool = _field(False, "BatchNorm before the global feature is made unit")
+    keep_statistics: bool = _field(
+        False, "the backbone's BatchNorm keeps the statistics of its weights"
+    )
     precision: Literal["float32", "bfloat16"] = _field(
         "float32", "of the backbone; tables, losses and merging stay float32"
     )
@@ -89,6 +92,9 @@ class Config:
     attract_start: Literal["merge", "always"] = _field(
         "merge", "attracted loss from the first merge on, or always"
     )
+    centres: Literal["merge", "epoch", "memory"] = _field(
+        "merge", "c of eq (3) is taken at a merge, after every epoch, or is V"
+    )
     patch_weight: float = _field(0.8, "lambda of eq (7); 0 leaves the local branch out")
     scale: float = _field(15.0, "s of eq (6): 15, and 5 on duke and msmt17")
     num_neighbors: int = _field(15, "k of eq (6)")
@@ -105,6 +111,12 @@ class Config:
     merge_fraction: float = _field(0.05, "gamma: a merge step removes gamma N clusters")
     merge_criterion: Literal["min", "max", "average", "centroid", "median"] = _field(
         "min", "distance between clusters"
+    )
+    size_penalty: float = _field(
+        0.0, "min: added to a distance for each image of the two clusters (BUC: 0.003)"
+    )
+    merge_features: Literal["global", "fused"] = _field(
+        "global", "what is compared: the global feature, or the patches' too"
     )
 
     crop: bool = _field(
@@ -231,6 +243,7 @@ _AT_LEAST = {
     "attract_weight": 0,
     "patch_weight": 0,
     "weight_decay": 0,
+    "size_penalty": 0,
     "lr_drop_factor": 0,
 }
 _ABOVE_ZERO = ("temperature", "scale")
@@ -261,5 +274,10 @@ def _check_ranges(config: Config) -> None:
     for name in _FRACTIONS:
         if not 0 <= getattr(config, name) <= 1:
             raise InputError(f"{name} is {getattr(config, name)}: give 0 to 1")
+    if config.size_penalty and config.merge_criterion != "min":
+        raise InputError(
+            f"size_penalty is {config.size_penalty} with merge_criterion "
+            f"{config.merge_criterion!r}: it goes with 'min' alone, leave it at 0"
+        )
     if config.seed >= 2**32:
         raise InputError(f"seed is {config.seed}: give less than {2**32}")

@@ -28,7 +28,7 @@ from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.clusters import confidences, write_clusters
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
-from fgu_jax.embedding import Embedding
+from fgu_jax.embedding import Embedding, fused
 from fgu_jax.epoch import Epochs
 from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_clusters
@@ -36,7 +36,14 @@ from fgu_jax.networks import global_dim
 from fgu_jax.optimizer import rate_schedule
 from fgu_jax.placement import place_state
 from fgu_jax.provenance import RunRecord
-from fgu_jax.state import TABLES, TrainState, create, with_clusters, zero_sums
+from fgu_jax.state import (
+    TABLES,
+    TrainState,
+    create,
+    with_centres,
+    with_clusters,
+    zero_sums,
+)
 from fgu_jax.step import (
     AXIS,
     make_mesh,
@@ -223,10 +230,12 @@ def _run(
 
             if config.merges_after(epoch) and config.merge_fraction > 0:
                 # Labels, V and c all come from this one pass over the images.
-                features = now(images)[0]
+                features = now(images)
                 labels = _merge(config, features, jax.device_get(state.labels))
-                state = place(with_clusters(state, labels, features))
+                state = place(with_clusters(state, labels, features[0]))
                 record["merged"] = True
+            elif config.centres == "epoch":
+                state = place(with_centres(state, now(images)[0]))
             state = state.replace(
                 sums=replicate(zero_sums(state.cluster_memory.dtype), mesh)
             )
@@ -311,9 +320,19 @@ def _first_state(config, variables, optimizer, num_images) -> TrainState:
     )
 
 
-def _merge(config: Config, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    count = starting.clusters_a_merge(config, len(features))
-    criterion = config.merge_criterion
+def _merge(
+    config: Config, features: tuple[np.ndarray, np.ndarray], labels: np.ndarray
+) -> np.ndarray:
+    compared = features[0]
+    if config.merge_features == "fused":
+        compared = fused(*features)["fused"]
     return processes.tell_array(
-        lambda: merge_clusters(features, labels, count, criterion=criterion), labels
+        lambda: merge_clusters(
+            compared,
+            labels,
+            starting.clusters_a_merge(config, len(labels)),
+            criterion=config.merge_criterion,
+            size_penalty=config.size_penalty,
+        ),
+        labels,
     )

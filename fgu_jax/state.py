@@ -117,6 +117,22 @@ def with_clusters(
     )
 
 
+def with_centres(state: TrainState, global_features: np.ndarray) -> TrainState:
+    """The state with the centres c of its own clusters, from one pass.
+
+    Args:
+      state: the state before.
+      global_features: float [N, D], unit rows.
+
+    Returns:
+      ``TrainState`` with new centres.
+    """
+    centres = memory.cluster_centres(
+        global_features, jax.device_get(state.labels), rows=state.centres.shape[0]
+    )
+    return state.replace(centres=centres.astype(state.centres.dtype))
+
+
 def specs(*, shard_tables: bool) -> Any:
     """Where a state lies on the mesh: a prefix of its tree, of ``PartitionSpec``.
 

@@ -38,6 +38,8 @@ class StepOptions:
     scale: float = 15.0
     num_neighbors: int = 15
     patch_rate: float = 0.1
+    centres: str = "merge"
+    keep_statistics: bool = False
     crop: bool = True
     flip: bool = True
     color_jitter: float = 0.0
@@ -90,7 +92,8 @@ def make_train_step(
             features, updated = network.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 pixels,
-                train=True,
+                train=not options.keep_statistics,
+                train_heads=True,
                 mutable=["batch_stats"],
             )
             everyone = tables.gather(features, labels, index)

@@ -38,6 +38,10 @@ def gather(features: Any, labels: jax.Array, index: jax.Array) -> Gathered:
     )
 
 
+def _centres(options, state: TrainState) -> jax.Array:
+    return state.cluster_memory if options.centres == "memory" else state.centres
+
+
 def _losses_of_whole(options, state: TrainState, features, batch, labels, index):
     del batch
     repelled = losses.repelled_loss(
@@ -47,7 +51,9 @@ def _losses_of_whole(options, state: TrainState, features, batch, labels, index)
         temperature=options.temperature,
         num_clusters=state.num_clusters,
     )
-    attracted = losses.attracted_loss(features.global_features, state.centres, labels)
+    attracted = losses.attracted_loss(
+        features.global_features, _centres(options, state), labels
+    )
     if options.patch_weight == 0:
         return repelled, attracted, None
     patch = losses.pedal_loss(
@@ -77,7 +83,7 @@ def _losses_of_shards(options, state: TrainState, features, batch, labels, index
         features.global_features,
         batch,
         state.cluster_memory,
-        state.centres,
+        _centres(options, state),
         temperature=options.temperature,
         num_clusters=state.num_clusters,
         axis_name=AXIS,
