@@ -45,12 +45,16 @@ class Parser(argparse.ArgumentParser):
         return f"unknown field {flag}: --help lists all"
 
 
-def add_config_flags(parser: argparse.ArgumentParser) -> None:
+def add_config_flags(
+    parser: argparse.ArgumentParser, *, leave_out: Sequence[str] = ()
+) -> None:
     """A flag for each field of ``Config``; those not given are absent when parsed."""
     group: argparse._ActionsContainer = parser
     for name, field in FIELDS.items():
         if "group" in field.metadata:
             group = parser.add_argument_group(field.metadata["group"])
+        if name in leave_out:
+            continue
         boolean = TYPES[name] is bool
         default = field.default
         shown = "" if default is None else f" ({default})"

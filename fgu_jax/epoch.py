@@ -1,5 +1,6 @@
 """The steps of one epoch, one dispatch each or many in one."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -53,8 +54,7 @@ class Epochs:
         self._resident = place_images(config, images, mesh)
         self._most = config.steps_per_dispatch or self._by_device()
         chunked = self._resident is not None and self._most > 1
-        prepare = chunked_train_step if chunked else mapped_train_step
-        self._step = prepare(train_step, mesh, specs(shard_tables=config.shard_tables))
+        self._step = _over_devices(train_step, mesh, config.shard_tables, chunked)
         self._run = self._by_chunk if chunked else self._by_step
         self._a_dispatch = 1
 
@@ -132,6 +132,12 @@ class Epochs:
     def _by_device(self) -> int:
         # A CPU gains nothing, and would compile the step inside a loop.
         return 1 if self._mesh.devices.flat[0].platform == "cpu" else MOST_STEPS
+
+
+@functools.lru_cache(maxsize=4)  # one program, in however many runs of a process
+def _over_devices(train_step: Callable, mesh: Mesh, shard_tables: bool, chunked: bool):
+    prepare = chunked_train_step if chunked else mapped_train_step
+    return prepare(train_step, mesh, specs(shard_tables=shard_tables))
 
 
 def epoch_order(seed: int, epoch: int, num_images: int, batch_size: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ from fgu_jax import (
     health,
     models,
     processes,
+    programs,
     report,
     run_files,
     run_folder,
@@ -28,7 +30,7 @@ from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.clusters import confidences, write_clusters
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
-from fgu_jax.embedding import Embedding, fused
+from fgu_jax.embedding import fused
 from fgu_jax.epoch import Epochs
 from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_clusters
@@ -44,12 +46,7 @@ from fgu_jax.state import (
     with_clusters,
     zero_sums,
 )
-from fgu_jax.step import (
-    AXIS,
-    make_mesh,
-    make_train_step,
-    replicate,
-)
+from fgu_jax.step import make_mesh, replicate
 from fgu_jax.stopping import Stopped, StopRequest
 from fgu_jax.summary import announce, print_summary
 from fgu_jax.tracking import Tracker, bar
@@ -79,6 +76,7 @@ def fit(
     data: Dataset | np.ndarray | None = None,
     *,
     quiet: bool = False,
+    on_epoch: Callable[[dict], object] | None = None,
 ) -> Run:
     """Trains FGU from beginning to end, or goes on with a run (``config.resume``).
 
@@ -87,6 +85,8 @@ def fit(
       data: a ``Dataset``, or images uint8 [N, H, W, 3] without labels (their size
         is the training size); ``None`` reads ``config.dataset``.
       quiet: print nothing.
+      on_epoch: called with each epoch's record, as in ``metrics.jsonl``, once it is
+        kept; what it raises ends the run, which can be resumed.
 
     Returns:
       ``Run``; its folder holds checkpoints, metrics, clusters and the report.
@@ -118,7 +118,7 @@ def fit(
         about = processes.on_first(
             lambda: _begin(config, mesh, digest, len(images), checkpoints, say)
         )
-        tracker = Tracker(config.directory, saved["epochs"], console)
+        tracker = Tracker(config.directory, saved["epochs"], console, on_epoch)
         closing.callback(tracker.close)
         stop = closing.enter_context(StopRequest())
         return _run(
@@ -147,7 +147,7 @@ def _run(
     directory, num_images = config.directory, len(images)
     going_on = bool(saved["epochs"])
     steps_per_epoch = num_images // config.batch_size
-    embedding = Embedding(models.build(config), mesh)
+    embedding = programs.embedding(config, mesh)
     optimizer = starting.optimizer_for(config, models.shapes(config), steps_per_epoch)
 
     def embed(images, variables, progress=None):
@@ -189,11 +189,7 @@ def _run(
         announce(tracker.console, config, record)
         del features, variables
 
-    train_step = make_train_step(
-        models.build(config, AXIS),
-        optimizer,
-        starting.step_options(config, steps_per_epoch),
-    )
+    train_step = programs.train_step(config, steps_per_epoch)
     train_epoch = Epochs(config, train_step, images, mesh)
 
     def save():

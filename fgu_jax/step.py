@@ -65,6 +65,9 @@ def make_train_step(
     It must run under a mapped axis named ``data``.
     """
 
+    # The heads are new and have no statistics worth keeping.
+    kept = {"train": False, "train_heads": True}
+    modes = kept if options.keep_statistics else {"train": True}
     of_tables = tables.CUT if options.shard_tables else tables.WHOLE
 
     def train_step(state, images, batch):
@@ -92,8 +95,7 @@ def make_train_step(
             features, updated = network.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 pixels,
-                train=not options.keep_statistics,
-                train_heads=True,
+                **modes,
                 mutable=["batch_stats"],
             )
             everyone = tables.gather(features, labels, index)

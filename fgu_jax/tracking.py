@@ -29,7 +29,14 @@ class Tracker:
     Of several processes the first one writes; all keep the history.
     """
 
-    def __init__(self, directory: Path, history: list[dict], console: Console):
+    def __init__(
+        self,
+        directory: Path,
+        history: list[dict],
+        console: Console,
+        on_epoch: Callable[[dict], object] | None = None,
+    ):
+        self._on_epoch = on_epoch
         self.history = list(history)
         self.console = console
         if not processes.is_first():
@@ -60,6 +67,8 @@ class Tracker:
         scalars = {k: v for k, v in record.items() if isinstance(v, (int, float))}
         with run_files.writing(self._tensorboard):
             self._events.add(record["epoch"], scalars)
+        if self._on_epoch is not None:
+            self._on_epoch(record)
 
     def close(self) -> None:
         """Closes the TensorBoard file; each epoch of it is on the disk already."""

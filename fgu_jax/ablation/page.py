@@ -1,0 +1,199 @@
+"""A table of ablations as Markdown, in the paper's own layout, with its figures."""
+
+import math
+import shlex
+
+from fgu_jax.ablation.runs import Finished
+from fgu_jax.ablation.scores import METRICS, Score, part, scores, verdicts
+from fgu_jax.ablation.tables import Table
+from fgu_jax.config import Config
+from fgu_jax.loop import best_epoch
+
+_DATASETS = {"market1501": "Market-1501", "duke": "DukeMTMC-reID"}
+_NAMES = {"rank1": "Rank-1", "mAP": "mAP"}
+
+
+def page(
+    table: Table, base: Config, runs: list[Finished], *, num_planned: int, command: str
+) -> str:
+    """The Markdown of a table, of the runs that there are.
+
+    Args:
+      table: which.
+      base: the whole method.
+      runs: those that came to an end.
+      num_planned: how many there are to be.
+      command: that made them.
+
+    Raises:
+      InputError: a run that had nothing to be evaluated on.
+    """
+    found = scores(runs)
+    seeds = sorted({run.config.seed for run in runs})
+    ours = f"{_DATASETS.get(base.dataset, base.dataset)}, here"
+    lines = [f"# Table {table.number}: {table.title}", ""]
+    if len(runs) < num_planned:
+        lines += [f"**{len(runs)} of {num_planned} runs are done.**", ""]
+    grid = (
+        _columns_of(table, found, ours)
+        if table.across
+        else _rows_of(table, found, ours)
+    )
+    lines += [*_markdown(grid), ""]
+    lines += [_how(base, seeds), ""]
+    if table.note:
+        lines += [table.note, ""]
+    if table.figure:
+        lines += [f"![Figure {table.figure}](figure-{table.figure}.png)", ""]
+    said = verdicts(table, found)
+    if said:
+        lines += [
+            "Differences of the same seed, their mean and standard deviation:",
+            "",
+        ]
+        lines += [f"- {sentence}" for sentence in said] + [""]
+    lines += ["## Runs", ""]
+    lines += [*_markdown(_each_run(table, runs)), ""]
+    lines += [
+        "The best epoch is a footnote: it is picked on the images that it is judged "
+        "on. The last epoch is the result.",
+        "",
+    ]
+    lines += _made_with(runs, command)
+    return "\n".join(lines) + "\n"
+
+
+def _rows_of(table: Table, found: dict, ours: str) -> list[list[str]]:
+    """Settings as rows: tables 2 to 4."""
+    heads = [table.head, f"Rank-1 ({ours})", f"mAP ({ours})"]
+    for name in table.published:
+        heads += [f"Rank-1 ({_DATASETS[name]}, paper)", "mAP"]
+    rows = [heads]
+    for label in table.settings:
+        row = [label, *(_cell(found.get(label, {}).get(m)) for m in METRICS)]
+        for figures in table.published.values():
+            row += [_printed(x) for x in figures[label]]
+        rows.append(row)
+    return rows
+
+
+def _columns_of(table: Table, found: dict, ours: str) -> list[list[str]]:
+    """Settings as columns: tables 5 to 7."""
+    rows = [["", table.head, *table.settings]]
+    for metric in METRICS:
+        cells = (_cell(found.get(x, {}).get(metric)) for x in table.settings)
+        rows.append([ours, _NAMES[metric], *cells])
+    for name, figures in table.published.items():
+        for k, metric in enumerate(METRICS):
+            printed = [figures[label][k] for label in table.settings]
+            if any(x is not None for x in printed):
+                title = f"{_DATASETS[name]}, paper"
+                rows.append([title, _NAMES[metric], *map(_printed, printed)])
+    return rows
+
+
+def _each_run(table: Table, runs: list[Finished]) -> list[list[str]]:
+    heads = [table.head, "seed", "global", "local", "fused", "best epoch, fused"]
+    rows = [[*heads, "untrained, fused", "clusters", "minutes"]]
+    for run in runs:
+        last, first = run.history[-1], run.history[0]
+        best = best_epoch(run.history)
+        footnote = "-"
+        if best is not None:
+            record = next(r for r in run.history if r["epoch"] == best)
+            footnote = f"{_pair(record, 'fused')} ({best})"
+        parts = [_pair(last, name) for name in ("global", "local", "fused")]
+        stands = ("global", "local", "fused").index(part(run.config))
+        parts[stands] = f"**{parts[stands]}**"
+        rows.append(
+            [
+                run.label,
+                str(run.config.seed),
+                *parts,
+                footnote,
+                _pair(first, "fused"),
+                str(last["clusters"]),
+                f"{run.seconds / 60:.1f}",
+            ]
+        )
+    return rows
+
+
+def _how(base: Config, seeds: list[int]) -> str:
+    split = (
+        f"{base.holdout_identities} identities held out of the training split"
+        if base.holdout_identities
+        else "query against gallery"
+    )
+    start = "random weights" if base.init == "random" else f"`--init={base.init}`"
+    formula = {"hits": "mean precision at hits", "trapezoid": "trapezoid"}
+    over = (
+        f"mean ± standard deviation over seeds {', '.join(map(str, seeds))}"
+        if len(seeds) > 1
+        else f"seed {seeds[0]}"
+        if seeds
+        else "no seed yet"
+    )
+    return (
+        f"Figures in %, {over}; {base.dataset}, {split}; {base.backbone} from {start}, "
+        f"{base.image_height} x {base.image_width}, {base.epochs} epochs, preset "
+        f"`{base.preset}`; the last epoch, fused feature; AP is "
+        f"{formula[base.average_precision]}."
+    )
+
+
+def _made_with(runs: list[Finished], command: str) -> list[str]:
+    lines = ["## How it was made", "", "```", command, "```", ""]
+    made = []
+    for run in runs:
+        session = run.session
+        devices, git = session["devices"], session["git"]
+        commit = "no git checkout"
+        if git:
+            changed = ", with changes" if git["dirty"] else ""
+            commit = f"commit {git['commit'][:12]}{changed}"
+        versions, day = session["versions"], session["started"][:10]
+        text = (
+            f"- {devices['count']} x {devices['kind']}, {commit}, Python "
+            f"{versions['python']}, jax {versions['jax']}, {day}"
+        )
+        if text not in made:
+            made.append(text)
+    total = sum({str(run.config.directory): run.seconds for run in runs}.values())
+    return [
+        *lines,
+        *made,
+        f"- {total / 60:.0f} minutes of epochs in {len(runs)} runs",
+        "",
+    ]
+
+
+def command_line(arguments: list[str]) -> str:
+    """The command as a shell takes it.
+
+    >>> command_line(["ablate.py", "--table=2", "--data_dir=a b"])
+    "ablate.py --table=2 '--data_dir=a b'"
+    """
+    return shlex.join(arguments)
+
+
+def _cell(score: Score | None) -> str:
+    if score is None:
+        return "not yet"
+    if math.isnan(score.spread):
+        return f"{100 * score.mean:.1f}"
+    return f"{100 * score.mean:.1f} ± {100 * score.spread:.1f}"
+
+
+def _printed(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _pair(record: dict, name: str) -> str:
+    return f"{100 * record[f'{name}_rank1']:.1f} / {100 * record[f'{name}_mAP']:.1f}"
+
+
+def _markdown(grid: list[list[str]]) -> list[str]:
+    heads, *rows = grid
+    rule = ["---"] + ["---:"] * (len(heads) - 1)
+    return ["| " + " | ".join(row) + " |" for row in (heads, rule, *rows)]

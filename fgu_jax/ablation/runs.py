@@ -1,0 +1,181 @@
+"""The runs of a table: planned, made one after another, never made twice."""
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fgu_jax import config_values, loop, training_data
+from fgu_jax.ablation.tables import Table
+from fgu_jax.config import Config
+from fgu_jax.data import Dataset
+from fgu_jax.errors import InputError
+
+# Fields that move no figure of a run, or that this package sets itself.
+_ASIDE = frozenset(["workdir", "resume", "report"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A run of a table.
+
+    Attributes:
+      label: its setting, as the paper prints it.
+      config: all of it.
+    """
+
+    label: str
+    config: Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A run that came to its end.
+
+    Attributes:
+      label, config: as planned.
+      history: one record an epoch, as in ``metrics.jsonl``.
+      session: what the last process of it was made with, as in ``run.json``.
+      seconds: that its epochs took, all sessions together.
+    """
+
+    label: str
+    config: Config
+    history: list[dict]
+    session: dict
+    seconds: float
+
+
+def plan(
+    table: Table, base: Config, *, num_seeds: int, directory: Path
+) -> list[Planned]:
+    """The runs of a table, seed after seed, so that early stops leave whole rows.
+
+    A run's folder is named by what it has another value of than ``base``, so tables
+    that share a setting share its runs.
+
+    Args:
+      table: which.
+      base: the whole method; its ``seed`` is the first one.
+      num_seeds: how many, at least 1.
+      directory: where the runs' folders are.
+
+    Raises:
+      InputError: fewer than one seed; a setting that the configuration rules out.
+    """
+    if num_seeds < 1:
+        raise InputError(f"seeds is {num_seeds}: give 1 or more")
+    own = getattr(base, table.field)
+    if None in table.settings.values() and own in table.settings.values():
+        raise InputError(
+            f"table {table.number} compares {table.field} {own} with the "
+            f"configuration's own, which is {own}: give --{table.field} another value"
+        )
+    found = []
+    for seed in range(base.seed, base.seed + num_seeds):
+        for label, value in table.settings.items():
+            changes = {} if value is None else {table.field: value}
+            differs = {k: v for k, v in changes.items() if getattr(base, k) != v}
+            stem = "-".join(f"{k}={v}" for k, v in differs.items()) or "base"
+            folder = directory / f"{stem}-seed{seed}"
+            config = dataclasses.replace(
+                base,
+                **changes,
+                seed=seed,
+                workdir=str(folder),
+                resume=False,
+                report=False,
+            )
+            found.append(Planned(label, config))
+    return found
+
+
+def finished(planned: Planned) -> Finished | None:
+    """The run, if its folder holds it whole; ``None`` if it is still to be made.
+
+    Raises:
+      InputError: the folder holds a run with other settings (which, both values).
+    """
+    folder = planned.config.directory
+    if not (folder / "config.json").exists():
+        return None
+    old = config_values.load(folder / "config.json")
+    names = (f.name for f in dataclasses.fields(Config) if f.name not in _ASIDE)
+    differs = [
+        f"{name} {getattr(old, name)!r}, now {getattr(planned.config, name)!r}"
+        for name in names
+        if getattr(old, name) != getattr(planned.config, name)
+    ]
+    if differs:
+        raise InputError(
+            f"{folder} holds a run with {'; '.join(differs)}: give the old values, or "
+            "choose another --output"
+        )
+    history = _lines(folder / "metrics.jsonl")
+    if not history or history[-1]["epoch"] < planned.config.epochs:
+        return None
+    if not (folder / "clusters.csv").exists():  # it died in its last minute
+        return None
+    sessions = json.loads((folder / "run.json").read_text(encoding="utf-8"))["sessions"]
+    spent = (
+        sum(v for k, v in line.items() if k.endswith("_seconds"))
+        for line in _lines(folder / "timings.jsonl")
+    )
+    return Finished(planned.label, planned.config, history, sessions[-1], sum(spent))
+
+
+def make(
+    planned: list[Planned], on_epoch: Callable[[int, Planned, dict], None]
+) -> Iterator[Finished]:
+    """Every run in its turn: read where it is finished, gone on with, or begun.
+
+    Args:
+      planned: the runs.
+      on_epoch: called with a run's place, the run, and each epoch's record.
+
+    Raises:
+      InputError: as ``finished``, for any of them, before the first is begun; and what
+        ``fgu_jax.fit`` refuses.
+      Stopped: a signal came; the run that it came to was saved.
+    """
+    for one in planned:
+        finished(one)
+    data = _DatasetOfSeed()
+    for place, one in enumerate(planned):
+        done = finished(one)
+        if done is None:
+            config = dataclasses.replace(
+                one.config, resume=(one.config.directory / "config.json").exists()
+            )
+            watch = functools.partial(on_epoch, place, one)
+            loop.fit(config, data.of(config), quiet=True, on_epoch=watch)
+            done = finished(one)
+        if done is None:
+            raise InputError(
+                f"{one.config.directory} was trained and is not whole: look at its "
+                "metrics.jsonl"
+            )
+        yield done
+
+
+class _DatasetOfSeed:
+    """The dataset of a configuration, read again only where another is needed."""
+
+    def __init__(self) -> None:
+        self._read: tuple[tuple, Dataset] | None = None
+
+    def of(self, config: Config) -> Dataset:
+        # The seed draws the pictures of `synthetic`, and which identities are trained.
+        key = (config.dataset, config.seed)
+        if self._read is None or self._read[0] != key:
+            self._read = (key, training_data.read_dataset(config, None))
+        return self._read[1]
+
+
+def _lines(path: Path) -> list[dict]:
+    if not path.exists():
+        return []
+    whole = re.findall(r"^.*\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [json.loads(line) for line in whole]

@@ -1,0 +1,85 @@
+"""A whole table: its runs one after another, and after each what is known so far."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from fgu_jax import run_files
+from fgu_jax.ablation import page, plot, runs, scores
+from fgu_jax.ablation.tables import Table
+from fgu_jax.config import Config
+
+RUNS = "runs"
+
+
+def run_table(
+    table: Table,
+    base: Config,
+    *,
+    num_seeds: int,
+    directory: Path,
+    command: str,
+    on_epoch: Callable[[int, runs.Planned, dict], None],
+    on_run: Callable[[int, runs.Finished], None],
+) -> Path:
+    """Makes the runs that are missing and writes ``table-N.md``, ``.json`` and plot.
+
+    The files are written anew after every run, so that a table which is stopped holds
+    what was done; started again it makes only what is missing.
+
+    Args:
+      table: which.
+      base: the whole method; its ``seed`` is the first, its ``workdir`` is not used.
+      num_seeds: how many seeds.
+      directory: where the files and, in ``runs/``, the runs' folders go.
+      command: that is to stand in the table.
+      on_epoch: called with a run's place, the run, and each epoch's record.
+      on_run: called with the place of each run that is done, and the run.
+
+    Returns:
+      The Markdown file.
+
+    Raises:
+      InputError: as ``runs.make``, and where nothing can be evaluated.
+      NotWritten: the files cannot be written.
+      Stopped: a signal came.
+    """
+    planned = runs.plan(table, base, num_seeds=num_seeds, directory=directory / RUNS)
+    path = directory / f"table-{table.number}.md"
+    done: list[runs.Finished] = []
+    for place, run in enumerate(runs.make(planned, on_epoch)):
+        done.append(run)
+        text = page.page(table, base, done, num_planned=len(planned), command=command)
+        run_files.replace(path, text)
+        run_files.replace(path.with_suffix(".json"), _record(table, done, len(planned)))
+        if table.figure:
+            target = directory / f"figure-{table.figure}.png"
+            with run_files.writing(target):
+                plot.write(table, scores.scores(done), f"{base.dataset}, here", target)
+        on_run(place, run)
+    return path
+
+
+def _record(table: Table, done: list[runs.Finished], num_planned: int) -> str:
+    """Every figure of the table, for whoever plots or checks it otherwise."""
+    found = [
+        {
+            "setting": run.label,
+            "seed": run.config.seed,
+            "folder": run.config.directory.name,
+            "stands": scores.part(run.config),
+            "last": run.history[-1],
+            "untrained": run.history[0],
+            "seconds": run.seconds,
+            "made_with": run.session,
+        }
+        for run in done
+    ]
+    record = {
+        "table": table.number,
+        "field": table.field,
+        "planned": num_planned,
+        "runs": found,
+        "verdicts": scores.verdicts(table, scores.scores(done)),
+    }
+    return json.dumps(record, indent=1) + "\n"

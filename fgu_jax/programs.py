@@ -1,0 +1,84 @@
+"""Compiled programs, shared by runs of one process that differ in nothing compiled.
+
+A table of ablations is many runs of one network: each would compile the same step anew.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from jax.sharding import Mesh
+
+from fgu_jax import models, starting
+from fgu_jax.config import FIELDS, Config
+from fgu_jax.embedding import Embedding
+from fgu_jax.step import AXIS, make_train_step
+
+# Fields that no compiled program depends on. One that is missing here costs a
+# compilation; one that stands here wrongly would cost a result.
+_NOT_COMPILED = frozenset(
+    [
+        "dataset",
+        "data_dir",
+        "pattern",
+        "limit",
+        "limit_identities",
+        "holdout_identities",
+        "difficulty",
+        "skip_bad",
+        "workdir",
+        "preset",
+        "resume",
+        "seed",
+        "init",
+        "epochs",
+        "memory_start",
+        "merge_start",
+        "merge_every",
+        "merge_stop",
+        "merge_fraction",
+        "merge_criterion",
+        "size_penalty",
+        "merge_features",
+        "eval_every",
+        "average_precision",
+        "save_every",
+        "keep",
+        "watch",
+        "watch_cluster_share",
+        "watch_spread",
+        "report",
+        "stream",
+    ]
+)
+_KEPT = 4  # programs of each kind
+
+
+def embedding(config: Config, mesh: Mesh) -> Embedding:
+    """The evaluation-mode pass of a configuration's network over a mesh."""
+    return _embedding(_compiled_part(config), mesh)
+
+
+def train_step(config: Config, steps_per_epoch: int) -> Callable:
+    """The train step of one device: the same function wherever it is the same step."""
+    return _train_step(_compiled_part(config), steps_per_epoch)
+
+
+def _compiled_part(config: Config) -> Config:
+    rest: dict[str, Any] = {name: FIELDS[name].default for name in _NOT_COMPILED}
+    return dataclasses.replace(config, **rest)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _embedding(config: Config, mesh: Mesh) -> Embedding:
+    return Embedding(models.build(config), mesh)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _train_step(config: Config, steps_per_epoch: int) -> Callable:
+    return make_train_step(
+        models.build(config, AXIS),
+        starting.optimizer_for(config, models.shapes(config), steps_per_epoch),
+        starting.step_options(config, steps_per_epoch),
+    )
