@@ -1,0 +1,274 @@
+"""Tables of ablations: which runs, none twice, and what is said of them."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from small_run import SMALL_RUN
+
+from fgu_jax import ablation, loop, presets, programs
+from fgu_jax.ablation import page, plot, runs, scores, write
+from fgu_jax.config import FIELDS
+from fgu_jax.errors import InputError
+from fgu_jax.step import StepOptions, make_mesh
+
+BASE = presets.resolve(SMALL_RUN)
+
+
+def session():
+    return {
+        "devices": {"count": 1, "kind": "cpu"},
+        "git": None,
+        "versions": {"python": "3", "jax": "0"},
+        "started": "2026-01-01T00:00:00Z",
+    }
+
+
+def figures(rank1, mean_ap):
+    parts = ("fused", "global", "local")
+    return {f"{p}_rank1": rank1 for p in parts} | {f"{p}_mAP": mean_ap for p in parts}
+
+
+def run(label, seed, rank1, mean_ap=0.1, **changes):
+    config = dataclasses.replace(BASE, seed=seed, workdir=f"w/{label}{seed}", **changes)
+    history = [
+        {"epoch": 0, "clusters": 9, **figures(0.01, 0.01)},
+        {"epoch": config.epochs, "clusters": 5, **figures(rank1, mean_ap)},
+    ]
+    return runs.Finished(label, config, history, session(), 60.0)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """A stand-in for training, which leaves what a run leaves; names of what it made.
+
+    ``stop_after`` of its calls it dies like a killed process: its folder is half done.
+    """
+
+    class Trained(list):
+        stop_after = math.inf
+
+    made = Trained()
+
+    def fit(config, data, *, quiet, on_epoch):
+        folder = config.directory
+        if len(made) >= made.stop_after:
+            folder.mkdir(parents=True)
+            (folder / "config.json").write_text(config.to_json())
+            raise KeyboardInterrupt
+        made.append((folder.name, config.resume))
+        folder.mkdir(parents=True, exist_ok=config.resume)
+        (folder / "config.json").write_text(config.to_json())
+        value = 0.5 + 0.01 * config.seed + 0.1 * (config.attract_weight > 0)
+        lines = [
+            {"epoch": epoch, "clusters": 5, **figures(value, value)}
+            for epoch in range(config.epochs + 1)
+        ]
+        for line in lines:
+            on_epoch(line)
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / "metrics.jsonl").write_text(text)
+        (folder / "timings.jsonl").write_text('{"epoch": 1, "train_seconds": 2.5}\n')
+        (folder / "run.json").write_text(json.dumps({"sessions": [session()]}))
+        (folder / "clusters.csv").write_text("")
+
+    monkeypatch.setattr(loop, "fit", fit)
+    monkeypatch.setattr(runs.training_data, "read_dataset", lambda *_: None)
+    return made
+
+
+def table(number, folder, *, num_seeds=2, base=BASE):
+    return write.run_table(
+        ablation.find(number),
+        base,
+        num_seeds=num_seeds,
+        directory=folder,
+        command="ablate.py",
+        on_epoch=lambda *_: None,
+        on_run=lambda *_: None,
+    )
+
+
+def test_the_papers_settings():
+    """Spot checks against the printed tables, and that each has its whole method."""
+    tables = ablation.TABLES
+    assert list(tables) == [2, 3, 4, 5, 6, 7]
+    assert tables[3].published["duke"]["Centroid"] == (70.9, 53.1)
+    assert tables[5].published["market1501"]["50"] == (None, None)
+    assert tables[5].published["duke"]["50"] == (67.8, None)
+    assert tables[6].published["market1501"]["2"] == (66.5, 38.8)
+    assert tables[7].published["duke"]["0.7"] == (71.5, 53.1)
+    for each in tables.values():
+        assert each.full in each.settings
+        assert each.field in FIELDS
+        for printed in each.published.values():
+            assert list(printed) == list(each.settings)
+    assert (
+        tables[6].settings["0.5"] == presets.resolve({"dataset": "duke"}).attract_weight
+    )
+    with pytest.raises(InputError, match="table is 8: choose one of 2, 3, 4, 5, 6, 7"):
+        ablation.find(8)
+
+
+def test_tables_share_runs_and_no_seed_is_left_half(tmp_path):
+    planned = [
+        run.config.directory.name
+        for number in (2, 4)
+        for run in runs.plan(
+            ablation.find(number), BASE, num_seeds=2, directory=tmp_path
+        )
+    ]
+    assert planned == [
+        "attract_weight=0.0-seed0",
+        "base-seed0",
+        "attract_weight=0.0-seed1",
+        "base-seed1",
+        "patch_weight=0.0-seed0",
+        "base-seed0",
+        "patch_weight=0.0-seed1",
+        "base-seed1",
+    ]
+    # beta 0.5 of the grid is the base's own value; beta 0 is the ablation of table 2.
+    sixth = runs.plan(ablation.find(6), BASE, num_seeds=1, directory=tmp_path)
+    names = [run.config.directory.name for run in sixth]
+    assert names[:4] == [
+        "attract_weight=0.0-seed0",
+        "attract_weight=0.2-seed0",
+        "attract_weight=0.4-seed0",
+        "base-seed0",
+    ]
+
+
+def test_no_run_is_made_twice(tmp_path, trained):
+    path = table(2, tmp_path)
+    assert len(trained) == 4
+    text = path.read_text()
+    table(2, tmp_path)
+    table(4, tmp_path)
+    assert [name for name, _ in trained[4:]] == [
+        "patch_weight=0.0-seed0",
+        "patch_weight=0.0-seed1",
+    ]
+    assert path.read_text() == text
+
+
+def test_a_stopped_table_goes_on_where_it_was(tmp_path, trained):
+    trained.stop_after = 3
+    with pytest.raises(KeyboardInterrupt):
+        table(2, tmp_path)
+    half = (tmp_path / "table-2.md").read_text()
+    assert "**3 of 4 runs are done.**" in half
+    # Two seeds of one setting, one of the other: that one waits.
+    assert "| attracted loss | not yet | not yet | 73.4 |" in half
+    trained.stop_after = math.inf
+    whole = table(2, tmp_path).read_text()
+    assert [resumed for _, resumed in trained] == [False] * 3 + [True]
+    assert "runs are done" not in whole
+    assert "| no attracted loss | 50.5 ± 0.7 | 50.5 ± 0.7 | 70.2 | 41.0 |" in whole
+    assert "| attracted loss | 60.5 ± 0.7 | 60.5 ± 0.7 | 73.4 | 43.2 |" in whole
+    record = json.loads((tmp_path / "table-2.json").read_text())
+    assert [one["seed"] for one in record["runs"]] == [0, 0, 1, 1]
+    assert record["runs"][0]["seconds"] == 2.5
+
+
+def test_a_run_with_other_settings_is_not_taken(tmp_path, trained):
+    table(2, tmp_path, num_seeds=1)
+    other = dataclasses.replace(BASE, learning_rate=0.5)
+    message = (
+        r"holds a run with learning_rate 0.03, now 0.5: give the old values, or "
+        "choose another --output"
+    )
+    with pytest.raises(InputError, match=message):
+        table(2, tmp_path, base=other)
+    assert len(trained) == 2
+
+
+def test_a_figure_is_drawn_while_the_table_grows(tmp_path, trained):
+    path = table(6, tmp_path, num_seeds=1)
+    text = path.read_text()
+    assert "|  | beta | 0 | 0.2 | 0.4 | 0.5 | 0.6 | 0.8 | 1 | 2 |" in text
+    assert "| synthetic, here | Rank-1 | 50.0 | 60.0 |" in text
+    assert "| Market-1501, paper | mAP | 41.0 | 41.9 |" in text
+    assert (tmp_path / "figure-3.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_only_more_than_the_spread_is_ahead():
+    two = ablation.find(2)
+
+    def said(differences):
+        made = []
+        for seed, difference in enumerate(differences):
+            made.append(run("no attracted loss", seed, 0.5))
+            made.append(run("attracted loss", seed, 0.5 + difference))
+        return scores.verdicts(two, scores.scores(made))[0]
+
+    # Mean 2 and spread 1; mean 1 and spread 2; and a single seed.
+    assert said([0.01, 0.02, 0.03]).endswith("**ahead by more than the spread**")
+    assert "+2.0 (spread 1.0)" in said([0.01, 0.02, 0.03])
+    assert said([-0.01, 0.01, 0.03]).endswith("**not ahead by more than the spread**")
+    assert said([-0.01, -0.02, -0.03]).endswith("**behind by more than the spread**")
+    assert said([0.02]).endswith("its spread is not known")
+
+
+def test_without_its_loss_the_local_branch_does_not_stand():
+    without = run("no PEDAL", 0, 0.5, patch_weight=0.0)
+    without.history[-1]["global_rank1"] = 0.7
+    found = scores.scores([without, run("PEDAL", 0, 0.6)])
+    assert found["no PEDAL"]["rank1"].values == (0.7,)
+    assert found["PEDAL"]["rank1"].values == (0.6,)
+
+
+def test_figures_that_are_not_there_are_refused():
+    blind = run("PEDAL", 0, 0.5)
+    del blind.history[-1]["fused_mAP"]
+    with pytest.raises(InputError, match="name no identities"):
+        scores.scores([blind])
+
+
+def test_a_spread_of_three_seeds():
+    # 1, 2 and 4: mean 7/3, variance of a sample 7/3.
+    score = scores.Score((0.01, 0.02, 0.04))
+    np.testing.assert_allclose(
+        [score.mean, score.spread], [7 / 300, math.sqrt(7 / 3) / 100]
+    )
+    assert page.page(
+        ablation.find(2), BASE, [], num_planned=4, command=""
+    ).count("not yet") == 4  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "message"),
+    [
+        (2, {"attract_weight": 0.0}, "compares attract_weight 0.0 with the config"),
+        (4, {"patch_weight": 0.0}, "give --patch_weight another value"),
+    ],
+)
+def test_a_comparison_with_itself_is_refused(tmp_path, number, changes, message):
+    base = dataclasses.replace(BASE, **changes)
+    with pytest.raises(InputError, match=message):
+        runs.plan(ablation.find(number), base, num_seeds=1, directory=tmp_path)
+    with pytest.raises(InputError, match="seeds is 0: give 1 or more"):
+        runs.plan(ablation.find(3), base, num_seeds=0, directory=tmp_path)
+
+
+def test_figures_draw_what_there_is(tmp_path):
+    fifth = ablation.find(5)
+    found = scores.scores([run("5", 0, 0.5), run("15", 0, 0.6)])
+    plot.write(fifth, found, "synthetic, here", tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 5_000
+
+
+def test_runs_that_differ_in_nothing_compiled_share_their_programs():
+    first = programs.train_step(BASE, 3)
+    again = dataclasses.replace(BASE, seed=5, merge_criterion="max", workdir="other")
+    assert programs.train_step(again, 3) is first
+    assert programs.embedding(again, make_mesh(1)) is programs.embedding(
+        BASE, make_mesh(1)
+    )
+    for change in ({"attract_weight": 0.0}, {"learning_rate": 1.0}, {"neck": True}):
+        assert programs.train_step(dataclasses.replace(BASE, **change), 3) is not first
+    assert programs.train_step(BASE, 4) is not first
+    compiled = {field.name for field in dataclasses.fields(StepOptions)}
+    assert not compiled & programs._NOT_COMPILED
