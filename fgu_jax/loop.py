@@ -16,6 +16,7 @@ from rich.console import Console
 
 from fgu_jax import (
     health,
+    leaks,
     models,
     processes,
     programs,
@@ -105,6 +106,10 @@ def fit(
     with bar(console) as progress:
         names, images, judge = training_data.open_data(config, data, progress)
     starting.check_with_data(config, len(images))
+    leak_check = None
+    if not isinstance(data, np.ndarray):  # an array's rows are in its owner's order
+        labels = judge.train_labels
+        leak_check = leaks.check(names, None if labels is None else labels.identities)
 
     digest = training_data.fingerprint(names, images)
     processes.refuse_different(digest, "the digest of the training images")
@@ -116,7 +121,9 @@ def fit(
         closing.callback(checkpoints.close)
         saved = starting.saved_history(checkpoints, digest)
         about = processes.on_first(
-            lambda: _begin(config, mesh, digest, len(images), checkpoints, say)
+            lambda: _begin(
+                config, mesh, digest, len(images), leak_check, checkpoints, say
+            )
         )
         tracker = Tracker(config.directory, saved["epochs"], console, on_epoch)
         closing.callback(tracker.close)
@@ -126,7 +133,7 @@ def fit(
         )
 
 
-def _begin(config, mesh, digest, num_images, checkpoints, say) -> RunRecord:
+def _begin(config, mesh, digest, num_images, leak_check, checkpoints, say) -> RunRecord:
     """Makes the folder this run's, and keeps what it is made with."""
     run_folder.write_config(config)
     about = RunRecord(
@@ -135,7 +142,10 @@ def _begin(config, mesh, digest, num_images, checkpoints, say) -> RunRecord:
         fingerprint=digest,
         num_images=num_images,
         step=checkpoints.latest() or 0,
+        leak_check=leak_check and dataclasses.asdict(leak_check),
     )
+    if leak_check is not None and leak_check.warning:
+        say(f"warning: {leak_check.warning}")
     for change in about.changes:
         say(f"another than in the last session: {change}")
     return about

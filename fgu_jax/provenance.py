@@ -34,6 +34,7 @@ class RunRecord:
       fingerprint: digest of the training images.
       num_images: how many.
       step: of the checkpoint that the session goes on from; 0 at the beginning.
+      leak_check: what ``leaks.check`` saw of the order of rows; ``None``: not looked.
 
     Raises:
       NotWritten: the file cannot be written.
@@ -47,6 +48,7 @@ class RunRecord:
         fingerprint: str,
         num_images: int,
         step: int,
+        leak_check: dict | None = None,
     ):
         self._path = directory / NAME
         self._sessions = _read(self._path)
@@ -60,6 +62,7 @@ class RunRecord:
             "devices": _devices(mesh),
             "git": git_state(Path(__file__).parent),
             "data": {"fingerprint": fingerprint, "images": num_images},
+            "leak_check": leak_check,
             "warnings": [],
         }
         self._sessions.append(self._session)
