@@ -55,6 +55,11 @@ def ablate(arguments: argparse.Namespace) -> None:
         )
     base = presets.resolve(given)
     output = Path(arguments.output or f"runs/ablation-{base.dataset}")
+    if base.dataset != "synthetic" and base.holdout_identities is None:
+        print(
+            "judged on the official query and gallery: to choose a setting rather than "
+            "report it, use --holdout_identities=100"
+        )
     # What computes is loaded once the command line is known to be right.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
