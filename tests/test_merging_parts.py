@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fgu_jax.merging import candidates
+from fgu_jax.merging import refine
 from fgu_jax.merging.candidates import candidate_pairs
 from fgu_jax.merging.distance_bounds import (
     UNDERFLOW,
     Frame,
     lower_bounds,
     place_blocks,
-    round_up,
 )
 from fgu_jax.merging.duplicates import first_identical
+from fgu_jax.merging.leaf_limits import round_up
 from fgu_jax.merging.neighbours import nearest_elsewhere
 from fgu_jax.merging.single_linkage import squared_distances
 from fgu_jax.merging.spanning_forest import kruskal, leaf_order
@@ -99,7 +99,7 @@ def test_nearest_elsewhere_of_one_label():
 
 @pytest.mark.parametrize("num_rows", [2, 3, 64, 65, 1300])
 def test_candidates_are_all_pairs_within_their_limit(num_rows, monkeypatch):
-    monkeypatch.setattr(candidates, "_REFINED", 16)
+    monkeypatch.setattr(refine, "_REFINED", 16)
     rng = np.random.default_rng(num_rows)
     features = rng.standard_normal((num_rows + 5, 2)).astype(np.float32)
     chosen = rng.permutation(num_rows + 5)[:num_rows]

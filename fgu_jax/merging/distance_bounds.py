@@ -83,20 +83,17 @@ class Block(NamedTuple):
     norms: jax.Array
 
 
-def most_block_rows() -> int:
-    """Rows a block that the default device multiplies well."""
-    return 704 if jax.default_backend() == "cpu" else 8192
+def most_block_rows(platform: str | None = None) -> int:
+    """Rows a block that a device, the default one, multiplies well."""
+    return 704 if (platform or jax.default_backend()) == "cpu" else 8192
 
 
-def even_block_rows(num_rows: int) -> int:
+def even_block_rows(
+    num_rows: int, *, devices: int = 1, platform: str | None = None
+) -> int:
     """Rows a block such that the last one is nearly full."""
-    num_blocks = -(-num_rows // most_block_rows())
-    return max(8, -(-num_rows // (8 * num_blocks)) * 8)
-
-
-def round_up(values: np.ndarray) -> np.ndarray:
-    """Float32 no less than the float64 values."""
-    return np.nextafter(values.astype(np.float32), np.float32(np.inf))
+    layers = -(-num_rows // (devices * most_block_rows(platform)))
+    return max(8, -(-num_rows // (8 * devices * layers)) * 8)
 
 
 def place_blocks(

@@ -13,26 +13,38 @@ from fgu_jax.merging.distance_bounds import Block, block_pairs, lower_bounds
 Progress = Callable[[int, int, str], object]
 
 
-def _place_bits(size: int) -> int:
+def place_bits(size: int) -> int:
+    """A mask of the bits that number the rows of a block."""
     return (1 << (size - 1).bit_length()) - 1
+
+
+def smallest_elsewhere(
+    bounds: jax.Array, labels_a: jax.Array, labels_b: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Smallest bound by row and by column, its place kept in the low mantissa bits.
+
+    The bits of floats that are not negative sort as integers do, so that one integer
+    minimum finds value and place; an argmin costs a quarter of the product.
+
+    Args:
+      bounds: float32 ``[B, B]``.
+      labels_a: int32 ``[B]``, of the rows.
+      labels_b: int32 ``[B]``, of the columns; pairs of one label are left out.
+    """
+    bounds = jnp.maximum(bounds, 0)
+    bounds = jnp.where(labels_a[:, None] == labels_b[None, :], jnp.inf, bounds)
+    place = place_bits(bounds.shape[0])
+    bits = jax.lax.bitcast_convert_type(bounds, jnp.int32) & jnp.int32(~place)
+    row_places = jax.lax.broadcasted_iota(jnp.int32, bits.shape, 0)
+    column_places = jax.lax.broadcasted_iota(jnp.int32, bits.shape, 1)
+    return jnp.min(bits | column_places, axis=1), jnp.min(bits | row_places, axis=0)
 
 
 @jax.jit
 def _nearest_in_pair(
     a: Block, labels_a: jax.Array, b: Block, labels_b: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Smallest bound by row and by column, its place kept in the low mantissa bits.
-
-    The bits of floats that are not negative sort as integers do, so that one integer
-    minimum finds value and place; an argmin costs a quarter of the product.
-    """
-    bounds = jnp.maximum(lower_bounds(a, b), 0)
-    bounds = jnp.where(labels_a[:, None] == labels_b[None, :], jnp.inf, bounds)
-    place = _place_bits(bounds.shape[0])
-    bits = jax.lax.bitcast_convert_type(bounds, jnp.int32) & jnp.int32(~place)
-    row_places = jax.lax.broadcasted_iota(jnp.int32, bits.shape, 0)
-    column_places = jax.lax.broadcasted_iota(jnp.int32, bits.shape, 1)
-    return jnp.min(bits | column_places, axis=1), jnp.min(bits | row_places, axis=0)
+    return smallest_elsewhere(lower_bounds(a, b), labels_a, labels_b)
 
 
 def nearest_elsewhere(
@@ -51,7 +63,7 @@ def nearest_elsewhere(
       about one part in 2^12 and the rounding of the product.
     """
     size = len(blocks[0].norms)
-    place = _place_bits(size)
+    place = place_bits(size)
     padded = np.full(len(blocks) * size, -1, np.int32)
     padded[: len(labels)] = labels
     label_blocks = [jnp.asarray(part) for part in padded.reshape(-1, size)]
