@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import operator
 import warnings
+from collections.abc import Sequence
 
+import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -75,6 +77,17 @@ def _check_criterion(criterion: str, size_penalty: float) -> None:
         )
 
 
+def _sharing(devices: Sequence[jax.Device] | None) -> Sequence[jax.Device]:
+    """The devices of the ring; none where the host reads block after block."""
+    if devices is not None:
+        if len(set(devices)) != len(devices) or not devices:
+            raise InputError(
+                f"devices are {list(devices)}: give one or more, each once"
+            )
+        return devices
+    return () if jax.default_backend() == "cpu" else jax.local_devices()
+
+
 def number_by_appearance(labels: np.ndarray) -> np.ndarray:
     """Dense int32 labels, numbered in the order in which the rows show them.
 
@@ -94,6 +107,7 @@ def _merge(
     criterion: str,
     size_penalty: float,
     memory_limit: int | None,
+    devices: Sequence[jax.Device] | None,
     progress: Progress | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     _check_criterion(criterion, size_penalty)
@@ -118,7 +132,9 @@ def _merge(
     # From here on clusters are numbered by their first row, and so are ties.
     start = number_by_appearance(start).astype(np.int64)
     if criterion == "min" and not size_penalty:
-        merged, heights = merge_by_minimum(rows, start, allowed, progress)
+        merged, heights = merge_by_minimum(
+            rows, start, allowed, progress, _sharing(devices)
+        )
     else:
         merged, heights = merge_by_linkage(
             rows,
@@ -140,6 +156,7 @@ def merge_with_heights(
     criterion: str = "min",
     size_penalty: float = 0.0,
     memory_limit: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Merge clusters, and say at which distance each merge happened.
@@ -155,7 +172,14 @@ def merge_with_heights(
     ([0, 0, 1, 1], [1.0, 2.0])
     """
     return _merge(
-        features, labels, num_merges, criterion, size_penalty, memory_limit, progress
+        features,
+        labels,
+        num_merges,
+        criterion,
+        size_penalty,
+        memory_limit,
+        devices,
+        progress,
     )
 
 
@@ -167,6 +191,7 @@ def merge_clusters(
     criterion: str = "min",
     size_penalty: float = 0.0,
     memory_limit: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     r"""Merge the closest pair of clusters ``num_merges`` times, eq (5).
@@ -197,6 +222,8 @@ def merge_clusters(
         way of the other criteria, and their matrix.
       memory_limit: bytes that the C x C matrix may take; None: what the machine has
         available. ``min`` alone needs none.
+      devices: that share the rows and the work of ``min``, of this process; the result
+        does not depend on them. None: all accelerators, or the CPU block by block.
       progress: called with (done, total, what); None is silent.
 
     Returns:
@@ -204,8 +231,8 @@ def merge_clusters(
 
     Raises:
       InputError: shapes that do not agree, features that are not finite in float32,
-        labels that are not dense, a negative ``num_merges``, an unknown criterion, or
-        a matrix that does not fit.
+        labels that are not dense, a negative ``num_merges``, an unknown criterion, no
+        device or one twice, or a matrix that does not fit.
 
     Source: the paper, section 2.2 and eq (5); Lin et al., "A Bottom-up Clustering
     Approach to Unsupervised Person Re-identification", AAAI 2019.
@@ -216,5 +243,12 @@ def merge_clusters(
     [0, 0, 1, 2]
     """
     return _merge(
-        features, labels, num_merges, criterion, size_penalty, memory_limit, progress
+        features,
+        labels,
+        num_merges,
+        criterion,
+        size_penalty,
+        memory_limit,
+        devices,
+        progress,
     )[0]

@@ -21,21 +21,20 @@ compared in float64: memory stays bounded, time grows with their number.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import jax
 import numpy as np
 
-from fgu_jax.merging.candidates import candidate_pairs
-from fgu_jax.merging.distance_bounds import (
-    UNDERFLOW,
-    Block,
-    Frame,
-    even_block_rows,
-    place_blocks,
-)
+from fgu_jax.merging.distance_bounds import UNDERFLOW, Frame
 from fgu_jax.merging.duplicates import first_identical, rows_per_chunk
-from fgu_jax.merging.neighbours import Progress, nearest_elsewhere
+from fgu_jax.merging.finders import BlockFinder, Finder, RingFinder
+from fgu_jax.merging.neighbours import Progress
 from fgu_jax.merging.spanning_forest import Edges, join_edges, kruskal, leaf_order
 
 _MOST_PENDING = 1 << 18
+# Of the longest edge: where bfloat16 may be off by more, too many pairs would pass.
+_MOST_REACH = 1 / 16
 
 
 def squared_distances(features: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
@@ -62,11 +61,7 @@ def _first_edges(
 
 
 def _fair_forest(
-    blocks: list[Block],
-    labels: np.ndarray,
-    num_clusters: int,
-    num_merges: int,
-    progress: Progress | None,
+    finder: Finder, labels: np.ndarray, num_clusters: int, num_merges: int
 ) -> tuple[Edges, np.ndarray]:
     """A forest of ``num_merges`` short edges, and how near another cluster is.
 
@@ -77,7 +72,7 @@ def _fair_forest(
     nearest = None
     known: list[Edges] = []
     while True:
-        bounds, neighbours = nearest_elsewhere(blocks, components, progress)
+        bounds, neighbours = finder.nearest(components)
         nearest = bounds if nearest is None else nearest
         i, j = np.minimum(places, neighbours), np.maximum(places, neighbours)
         known.append(Edges(bounds, i, j))
@@ -118,21 +113,33 @@ def _merge_distinct(
     row_labels: np.ndarray,
     num_clusters: int,
     num_merges: int,
+    devices: Sequence[jax.Device],
     progress: Progress | None,
 ) -> Edges:
     """The first ``num_merges`` edges between the rows given, no two of them equal."""
     frame = Frame.around(features)
-    blocks = place_blocks(features, rows, frame, even_block_rows(len(rows)))
-    fair, nearest = _fair_forest(blocks, row_labels, num_clusters, num_merges, progress)
-    del blocks  # the second pass places the rows that it needs
-    labels = np.zeros(len(features), np.int64)
-    labels[rows] = row_labels
-    i, j = rows[fair.i], rows[fair.j]
-    forest = Edges(squared_distances(features, i, j), i, j).ranked()
-
     # A float64 sum of D squares is off by less than D + 2 units.
     slack = 1 + (features.shape[1] + 8) * 2.0**-52
     to_frame = float(frame.scale) ** 2 * slack
+
+    def fair() -> tuple[Edges, np.ndarray]:
+        found, nearest = _fair_forest(finder, row_labels, num_clusters, num_merges)
+        i, j = rows[found.i], rows[found.j]
+        return Edges(squared_distances(features, i, j), i, j).ranked(), nearest
+
+    finder: Finder
+    if devices:
+        finder = RingFinder(features, rows, frame, devices, progress)
+        forest, nearest = fair()
+        if finder.reach > _MOST_REACH * np.sqrt(forest.squared[-1] * to_frame):
+            finder.in_float32()
+            forest, nearest = fair()
+    else:
+        finder = BlockFinder(features, rows, frame, progress)
+        forest, nearest = fair()
+    finder.release()
+    labels = np.zeros(len(features), np.int64)
+    labels[rows] = row_labels
     longest = forest.squared[-1] * to_frame + UNDERFLOW
     active = rows[nearest <= longest]
     chosen, gaps = _gaps_between_rows(forest, labels, num_clusters, active)
@@ -143,9 +150,7 @@ def _merge_distinct(
         edges = join_edges([forest, *pending]).ranked()
         return _first_edges(edges, labels, num_clusters, num_merges)[0]
 
-    for i, j in candidate_pairs(
-        features, chosen, gaps * to_frame + UNDERFLOW, frame, progress
-    ):
+    for i, j in finder.candidates(chosen, gaps * to_frame + UNDERFLOW):
         for start in range(0, len(i), _MOST_PENDING):
             part = slice(start, start + _MOST_PENDING)
             squared = squared_distances(features, i[part], j[part])
@@ -162,6 +167,7 @@ def merge_by_minimum(
     labels: np.ndarray,
     num_merges: int,
     progress: Progress | None = None,
+    devices: Sequence[jax.Device] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Merge the closest pair of clusters ``num_merges`` times, eq (5).
 
@@ -170,6 +176,7 @@ def merge_by_minimum(
       labels: int64 ``[N]``, dense.
       num_merges: at most the number of clusters less 2.
       progress: called with (block pairs done, their number, what) in each pass.
+      devices: that share the passes; none: block by block on the default device.
 
     Returns:
       New labels ``[N]``, of as many values as clusters are left but not dense, and the
@@ -190,7 +197,9 @@ def merge_by_minimum(
     rows = np.flatnonzero(first == np.arange(len(labels)))
     _, row_labels = np.unique(labels[rows], return_inverse=True)
     num_clusters -= len(taken.i)
-    found = _merge_distinct(features, rows, row_labels, num_clusters, missing, progress)
+    found = _merge_distinct(
+        features, rows, row_labels, num_clusters, missing, devices, progress
+    )
     _, dense = np.unique(labels, return_inverse=True)
     _, roots = _first_edges(found, dense, num_clusters, missing)
     return roots[dense], np.sqrt(np.concatenate([taken.squared, found.squared]))
