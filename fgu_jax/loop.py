@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
@@ -237,7 +237,7 @@ def _run(
             if config.merges_after(epoch) and config.merge_fraction > 0:
                 # Labels, V and c all come from this one pass over the images.
                 features = now(images)
-                labels = _merge(config, features, jax.device_get(state.labels))
+                labels = _merge(config, features, jax.device_get(state.labels), mesh)
                 state = place(with_clusters(state, labels, features[0]))
                 record["merged"] = True
             elif config.centres == "epoch":
@@ -327,11 +327,16 @@ def _first_state(config, variables, optimizer, num_images) -> TrainState:
 
 
 def _merge(
-    config: Config, features: tuple[np.ndarray, np.ndarray], labels: np.ndarray
+    config: Config,
+    features: tuple[np.ndarray, np.ndarray],
+    labels: np.ndarray,
+    mesh: Mesh,
 ) -> np.ndarray:
     compared = features[0]
     if config.merge_features == "fused":
         compared = fused(*features)["fused"]
+    here = list(mesh.local_devices)  # the first process merges, on its own devices
+    here = list(mesh.local_devices)  # the first process merges, on its own devices
     return processes.tell_array(
         lambda: merge_clusters(
             compared,
@@ -339,6 +344,7 @@ def _merge(
             starting.clusters_a_merge(config, len(labels)),
             criterion=config.merge_criterion,
             size_penalty=config.size_penalty,
+            devices=None if here[0].platform == "cpu" else here,
         ),
         labels,
     )

@@ -150,9 +150,10 @@ def test_nearest_on_ring(devices, narrow):
     np.testing.assert_allclose(np.sqrt(found), np.sqrt(least), atol=0.02, rtol=0.01)
 
 
-@pytest.mark.parametrize("devices", [1, 4])
-@pytest.mark.parametrize("narrow", [False, True])
-@pytest.mark.parametrize("room", ["enough", "none"])
+@pytest.mark.parametrize(
+    ("devices", "narrow", "room"),
+    [(1, True, "enough"), (4, False, "enough"), (4, True, "none")],
+)
 def test_candidates_hold_all_pairs_within_their_limit(
     devices, narrow, room, monkeypatch
 ):
