@@ -336,7 +336,6 @@ def _merge(
     if config.merge_features == "fused":
         compared = fused(*features)["fused"]
     here = list(mesh.local_devices)  # the first process merges, on its own devices
-    here = list(mesh.local_devices)  # the first process merges, on its own devices
     return processes.tell_array(
         lambda: merge_clusters(
             compared,

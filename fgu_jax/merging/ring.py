@@ -90,7 +90,11 @@ class Ring(NamedTuple):
 
     def moved(self, tree: Any, shifts: int) -> Any:
         """Every block given to the device so many places before its own."""
-        return _moved(tree, mesh=self.mesh, shifts=shifts % self.size)
+        sent = _moved(tree, mesh=self.mesh, shifts=shifts % self.size)
+        if self.platform == "cpu":
+            # Simulated devices share threads: two messages under way may wait for ever.
+            jax.block_until_ready(sent)
+        return sent
 
     def each(self, function: Callable) -> Callable:
         """A function of one device's blocks, by name ``ring``, over all of them."""
