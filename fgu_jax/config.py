@@ -44,10 +44,15 @@ class Config:
     skip_bad: bool = _field(False, "go on without images that cannot be read")
 
     workdir: str | None = _field(
-        None, "the run's folder; default runs/DATASET", group="Where the run goes"
+        None,
+        "the run's folder; default runs/DATASET or runs/DATASET-METHOD",
+        group="Where the run goes",
     )
     preset: str | None = _field(
         None, "named settings; default: quick on synthetic, else paper"
+    )
+    method: Literal["fgu", "buc", "paul", "pul", "bow", "lomo"] = _field(
+        "fgu", "fgu, or one it is compared with: buc, paul, pul, bow, lomo"
     )
     resume: bool = _field(False, "go on with the run in workdir")
     seed: int = _field(0, "decides sampling, augmentation, new weights, generated data")
@@ -87,7 +92,10 @@ class Config:
     momentum: float = _field(0.9, "SGD's")
     weight_decay: float = _field(1e-4, "L2, added to the gradient")
 
-    temperature: float = _field(0.1, "tau of eq (1)", group="Losses")
+    global_weight: float = _field(
+        1.0, "of L_g in eq (7); 0 leaves the global branch out", group="Losses"
+    )
+    temperature: float = _field(0.1, "tau of eq (1)")
     attract_weight: float = _field(0.5, "beta of eq (4)")
     attract_start: Literal["merge", "always"] = _field(
         "merge", "attracted loss from the first merge on, or always"
@@ -117,6 +125,15 @@ class Config:
     )
     merge_features: Literal["global", "fused"] = _field(
         "global", "what is compared: the global feature, or the patches' too"
+    )
+    clustering: Literal["merge", "kmeans"] = _field(
+        "merge", "clusters merge; or k-means makes them anew, at first and then (PUL)"
+    )
+    kmeans_clusters: int | None = _field(
+        None, "K of k-means; default 750 of every 12,936 images"
+    )
+    reliability: float = _field(
+        0.85, "kmeans: the cosine to its centre above which an image is learnt from"
     )
 
     crop: bool = _field(
@@ -164,12 +181,18 @@ class Config:
     @property
     def directory(self) -> Path:
         """The run's folder."""
-        return Path(self.workdir or f"runs/{self.dataset}")
+        of_method = "" if self.method == "fgu" else f"-{self.method}"
+        return Path(self.workdir or f"runs/{self.dataset}{of_method}")
 
     def merges_after(self, epoch: int) -> bool:
         """Whether clusters merge after this epoch (counted from 1)."""
         in_time = self.merge_start <= epoch <= self.merge_stop
         return in_time and (epoch - self.merge_start) % self.merge_every == 0
+
+    def regroups_after(self, epoch: int) -> bool:
+        """Whether images get other clusters after this epoch, merged or by k-means."""
+        changes = self.clustering == "kmeans" or self.merge_fraction > 0
+        return changes and self.merges_after(epoch)
 
     def evaluates_after(self, epoch: int) -> bool:
         """Whether the network is evaluated after this epoch (0: before training)."""
@@ -240,8 +263,10 @@ _AT_LEAST = {
     "steps_per_dispatch": 1,
     "learning_rate": 0,
     "head_learning_rate": 0,
+    "global_weight": 0,
     "attract_weight": 0,
     "patch_weight": 0,
+    "kmeans_clusters": 2,
     "weight_decay": 0,
     "size_penalty": 0,
     "lr_drop_factor": 0,
@@ -254,6 +279,7 @@ _FRACTIONS = (
     "color_jitter",
     "erasing",
     "difficulty",
+    "reliability",
     "watch_cluster_share",
     "watch_spread",
 )
@@ -278,6 +304,10 @@ def _check_ranges(config: Config) -> None:
         raise InputError(
             f"size_penalty is {config.size_penalty} with merge_criterion "
             f"{config.merge_criterion!r}: it goes with 'min' alone, leave it at 0"
+        )
+    if config.global_weight == config.patch_weight == 0:
+        raise InputError(
+            "global_weight and patch_weight are both 0: nothing would be learnt"
         )
     if config.seed >= 2**32:
         raise InputError(f"seed is {config.seed}: give less than {2**32}")

@@ -26,6 +26,7 @@ Embed = Callable[[np.ndarray | StreamedImages], tuple[np.ndarray, np.ndarray]]
 
 PARTS = ("global", "local", "fused")
 REPORTED = ("rank1", "rank5", "rank10", "mAP", "mINP")
+_BLOCK = 512  # images described at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,16 +105,38 @@ class Judge:
 
     def histogram(self) -> dict[str, float]:
         """Metrics of a colour histogram: what a network has to beat."""
+        return self.handcrafted("histogram", color_histogram)
+
+    def handcrafted(
+        self,
+        name: str,
+        describe: Callable[[np.ndarray], np.ndarray],
+        progress: Progress | None = None,
+    ) -> dict[str, float]:
+        """Metrics of features that no network made: ``NAME_rank1`` and so on.
+
+        Args:
+          name: of the features, before the names of the figures.
+          describe: images uint8 [B, H, W, 3] to unit rows [B, F], each by itself.
+          progress: called with (done, total, what).
+        """
         if self.test is None:
             return {}
-        query, gallery = (color_histogram(split.images[:]) for split in self.test)
-        return _reported(self._rank(query, gallery), "histogram")
+        query, gallery = (
+            _described(split.images, describe, f"{name} of the {what}", progress)
+            for split, what in zip(self.test, ("queries", "gallery"), strict=True)
+        )
+        return _reported(self._rank(query, gallery), name)
 
     def clusters(self, clusters: np.ndarray) -> dict[str, float]:
-        """``purity`` and ``nmi`` of the training images' clusters, for the log only."""
+        """``purity`` and ``nmi`` of the training images' clusters, for the log only.
+
+        Images of cluster -1 are not learnt from now, and are left out.
+        """
         if self.train_labels is None:
             return {}
-        identities = self.train_labels.identities
+        grouped = clusters >= 0
+        clusters, identities = clusters[grouped], self.train_labels.identities[grouped]
         return {
             "purity": partition.purity(clusters, identities),
             "nmi": partition.normalized_mutual_information(clusters, identities),
@@ -127,6 +150,24 @@ class Judge:
             *(split.labels for split in self.test),
             average_precision=self._average_precision,
         )
+
+
+def _described(
+    images: np.ndarray | StreamedImages,
+    describe: Callable[[np.ndarray], np.ndarray],
+    what: str,
+    progress: Progress | None,
+) -> np.ndarray:
+    """Features of all images, float32 [N, F], a block of images at a time."""
+    features = np.zeros((0, 0), np.float32)
+    for start in range(0, len(images), _BLOCK):
+        rows = describe(np.asarray(images[start : start + _BLOCK]))
+        if start == 0:  # one array from the first: the widest take gigabytes
+            features = np.empty((len(images), rows.shape[1]), rows.dtype)
+        features[start : start + len(rows)] = rows
+        if progress:
+            progress(start + len(rows), len(images), what)
+    return features
 
 
 def _reported(metrics: retrieval.Metrics, prefix: str) -> dict[str, float]:

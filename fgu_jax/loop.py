@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
 from fgu_jax import (
+    baselines,
     health,
     leaks,
     models,
@@ -35,6 +36,7 @@ from fgu_jax.embedding import fused
 from fgu_jax.epoch import Epochs
 from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_clusters
+from fgu_jax.methods import HANDCRAFTED
 from fgu_jax.networks import global_dim
 from fgu_jax.optimizer import rate_schedule
 from fgu_jax.placement import place_state
@@ -79,7 +81,10 @@ def fit(
     quiet: bool = False,
     on_epoch: Callable[[dict], object] | None = None,
 ) -> Run:
-    """Trains FGU from beginning to end, or goes on with a run (``config.resume``).
+    """Trains from beginning to end, or goes on with a run (``config.resume``).
+
+    A method that trains nothing (``methods.HANDCRAFTED``) is evaluated; in its ``Run``
+    each image is its own cluster.
 
     Args:
       config: the run's configuration.
@@ -96,9 +101,13 @@ def fit(
       InputError: anything that a user can mend, in one line.
       Stopped: SIGINT or SIGTERM came; the state was saved first.
     """
-    mesh = make_mesh(config.devices)
     quiet = quiet or not processes.is_first()
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+    if config.method in HANDCRAFTED:
+        names, history = baselines.run(config, data, console)
+        alone = np.arange(len(names), dtype=np.int32)
+        return Run(config.directory, config, history, alone, names)
+    mesh = make_mesh(config.devices)
     say = functools.partial(console.print, markup=False)
     starting.check_before_data(config, mesh)
     processes.refuse_different(config.to_json(), "the configuration")

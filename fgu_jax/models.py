@@ -19,6 +19,7 @@ from fgu_jax.data import StreamedImages
 from fgu_jax.digests import first_difference
 from fgu_jax.embedding import first_statistics
 from fgu_jax.errors import InputError
+from fgu_jax.methods import HANDCRAFTED
 from fgu_jax.network_files import read_network
 from fgu_jax.step import AXIS, replicate
 from fgu_jax.weights import load_initial
@@ -120,6 +121,11 @@ def read_trained(path: str | Path) -> Trained:
     """
     path, step = _of_checkpoint(Path(path))
     config = config_values.load(path / "config.json")
+    if config.method in HANDCRAFTED:
+        raise InputError(
+            f"{path} is a run of --method={config.method}, which trains no network: "
+            "its figures stand in metrics.jsonl"
+        )
     if (path / EXPORT_RECORD).exists():
         return _read_export(path, config)
     checkpoints = Checkpoints(path / CHECKPOINTS, read_only=True)

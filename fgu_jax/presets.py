@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fgu_jax import methods
 from fgu_jax.config import FIELDS, Config
 from fgu_jax.config_values import parse_value, unknown
 from fgu_jax.errors import InputError
@@ -42,7 +43,7 @@ _ALIASES = {"dukemtmcreid": "duke"}
 
 
 def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Config:
-    """A configuration: the preset's values, the dataset's, then the overrides.
+    """A configuration: the preset's values, the dataset's, the method's, the overrides.
 
     Args:
       overrides: field names to values (text is read as on the command line).
@@ -52,7 +53,8 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
       The full ``Config``, with ``preset`` filled in.
 
     Raises:
-      InputError: an unknown field or preset (with the near miss), a bad value.
+      InputError: an unknown field or preset (with the near miss), a bad value, a field
+        that means nothing to the method.
 
     >>> resolve({"dataset": "duke"}).scale
     5.0
@@ -73,4 +75,13 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
     preset = given["preset"]
     if preset not in PRESETS:
         raise InputError(unknown("preset", preset, PRESETS))
-    return Config(**{**PRESETS[preset], **_BY_DATASET.get(dataset, {}), **given})
+    method = given.get("method", Config.method)
+    methods.refuse_unused(method, given)
+    return Config(
+        **{
+            **PRESETS[preset],
+            **_BY_DATASET.get(dataset, {}),
+            **methods.settings(method, preset),
+            **given,
+        }
+    )

@@ -15,9 +15,11 @@ from fgu_jax import config_values, provenance, run_files, run_lock
 from fgu_jax.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.config import Config, differing
 from fgu_jax.errors import InputError
+from fgu_jax.methods import HANDCRAFTED
 
+METRICS = "metrics.jsonl"
 _CONFIG = "config.json"
-_REWRITTEN = (_CONFIG, provenance.NAME, "metrics.jsonl", "timings.jsonl")
+_REWRITTEN = (_CONFIG, provenance.NAME, METRICS, "timings.jsonl")
 # What a run may have written before its configuration, and before its first whole
 # checkpoint.
 _BEFORE_CONFIG = {run_lock.NAME, CHECKPOINTS, _CONFIG + run_files.SCRATCH}
@@ -54,7 +56,7 @@ def held(config: Config, say: Callable[[str], object]) -> Iterator[Path]:
         directory.mkdir(parents=True, exist_ok=True)
     with run_lock.hold(directory, say):
         _check_content(config)
-        if config.resume and latest_checkpoint(directory) is None:
+        if config.resume and not _begun(directory, config):
             say(f"{directory} holds no checkpoint yet: starting from the beginning")
         yield directory
 
@@ -79,6 +81,17 @@ def latest_checkpoint(directory: Path) -> int | None:
     )
 
 
+def measured(directory: Path, config: Config) -> bool:
+    """Whether the folder holds the figures of a method that trains nothing."""
+    if config.method not in HANDCRAFTED or not (directory / METRICS).is_file():
+        return False
+    return (directory / METRICS).read_bytes().endswith(b"\n")
+
+
+def _begun(directory: Path, config: Config) -> bool:
+    return latest_checkpoint(directory) is not None or measured(directory, config)
+
+
 def _check_content(config: Config) -> None:
     directory = config.directory
     if directory.exists() and not directory.is_dir():
@@ -92,7 +105,7 @@ def _check_content(config: Config) -> None:
         _check_only(directory, names, _BEFORE_CONFIG if claimed else set())
         return
     old = config_values.load(path)
-    begun = latest_checkpoint(directory) is not None
+    begun = _begun(directory, old)
     if not config.resume:
         if begun:
             raise InputError(

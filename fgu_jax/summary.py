@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from fgu_jax import methods
 from fgu_jax.config import Config
 
 COLUMNS = (
@@ -18,12 +19,17 @@ COLUMNS = (
 
 def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
     """What is compared: a title, the record, and the prefix of its figures."""
+    found = [
+        (methods.METHODS[name].title, record, name)
+        for record in history
+        for name in methods.HANDCRAFTED
+        if f"{name}_mAP" in record
+    ]
     evaluated = [record for record in history if "fused_mAP" in record]
-    if not evaluated:
-        return []
+    if found or not evaluated:
+        return found
     first, last = evaluated[0], evaluated[-1]
     best = max(evaluated, key=lambda record: record["fused_mAP"])
-    found = []
     if "histogram_mAP" in first:
         found.append(("colour histogram", first, "histogram"))
     found.append(("untrained, fused", first, "fused"))
@@ -61,9 +67,9 @@ def print_summary(
         console.print(protocol, markup=False)
     else:
         console.print("no identities: nothing to evaluate")
-    console.print(
-        f"{history[-1]['clusters']} clusters; run in {directory}", markup=False
-    )
+    clusters = history[-1].get("clusters")
+    said = "" if clusters is None else f"{clusters} clusters; "
+    console.print(f"{said}run in {directory}", markup=False)
 
 
 def announce(

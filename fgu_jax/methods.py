@@ -1,0 +1,147 @@
+"""Methods that FGU is compared with, as settings of the same data and network.
+
+A method's settings come after the preset's and the dataset's, and before those that a
+user gives. What a method *is* holds under every preset. The schedule and rates of its
+paper hold under ``--preset=paper`` alone: elsewhere methods are compared at the
+preset's own budget.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from fgu_jax.config import FIELDS
+from fgu_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+    """Settings of a method.
+
+    Attributes:
+      title: its name in tables.
+      fields: what it is, whatever the preset.
+      paper: schedule and rates of its own paper, under ``--preset=paper``.
+      unused: fields that mean nothing to it, and are refused where they are given.
+    """
+
+    title: str
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    paper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    unused: frozenset[str] = frozenset()
+
+
+# Fields that a method which trains nothing has a use for.
+_OF_DATA = {
+    *("method", "dataset", "data_dir", "pattern", "limit", "limit_identities"),
+    *("holdout_identities", "difficulty", "skip_bad", "workdir", "preset", "resume"),
+    *("seed", "image_height", "image_width", "average_precision", "stream", "devices"),
+}
+_OF_TRAINING = frozenset(FIELDS) - _OF_DATA
+_OF_MERGING = frozenset(["merge_fraction", "merge_criterion", "size_penalty"])
+
+METHODS: dict[str, Method] = {
+    "fgu": Method(title="FGU"),
+    # Lin et al., AAAI 2019: repelled loss and merging with a penalty on size. Its
+    # dropout of 0.5 before the classifier is left out.
+    "buc": Method(
+        title="BUC",
+        fields={
+            "patch_weight": 0.0,
+            "attract_weight": 0.0,
+            "memory_start": "zeros",
+            "temperature": 0.1,
+            "merge_criterion": "min",
+            "size_penalty": 0.003,
+        },
+        paper={
+            "batch_size": 16,
+            "epochs": 56,
+            "learning_rate": 0.01,
+            "lr_drop_epoch": 20,
+            "weight_decay": 5e-4,
+            "merge_start": 20,
+            "merge_every": 2,
+            "merge_stop": 54,
+            "merge_fraction": 0.05,
+        },
+    ),
+    # Yang et al., CVPR 2019: its patch loss alone; its image-level loss is left out.
+    "paul": Method(
+        title="PAUL",
+        fields={"global_weight": 0.0, "patch_weight": 2.0, "merge_fraction": 0.0},
+        paper={"epochs": 60, "learning_rate": 1e-4, "lr_drop_epoch": 50},
+    ),
+    # Fan et al., TOMM 2018: k-means anew, classification of reliable images.
+    "pul": Method(
+        title="PUL",
+        fields={
+            "clustering": "kmeans",
+            "patch_weight": 0.0,
+            "attract_weight": 0.0,
+            "memory_start": "features",
+        },
+        paper={
+            "batch_size": 16,
+            "epochs": 500,
+            "learning_rate": 1e-3,
+            "lr_drop_epoch": None,
+            "merge_start": 20,
+            "merge_every": 20,
+            "merge_stop": 480,
+            "eval_every": 20,
+        },
+        unused=_OF_MERGING,
+    ),
+    "bow": Method(
+        title="bag of words",
+        fields={"image_height": 128, "image_width": 64, "report": False},
+        unused=_OF_TRAINING,
+    ),
+    "lomo": Method(
+        title="LOMO",
+        fields={"image_height": 128, "image_width": 48, "report": False},
+        unused=_OF_TRAINING,
+    ),
+}
+
+HANDCRAFTED = ("bow", "lomo")
+
+
+def settings(method: str, preset: str) -> dict[str, Any]:
+    """The fields that a method sets under a preset.
+
+    >>> settings("buc", "quick")["size_penalty"], "epochs" in settings("buc", "quick")
+    (0.003, False)
+    >>> settings("buc", "paper")["epochs"]
+    56
+    """
+    of = METHODS[method]
+    return {**of.fields, **(of.paper if preset == "paper" else {})}
+
+
+def refuse_unused(method: str, given: Mapping[str, Any]) -> None:
+    """Refuses fields that a user gave though they mean nothing to the method.
+
+    Args:
+      method: one of ``METHODS``.
+      given: fields and values, as a user gave them; what the method sets anyway passes.
+
+    Raises:
+      InputError: names the fields.
+
+    >>> refuse_unused("lomo", {"epochs": 5, "report": False})
+    Traceback (most recent call last):
+    ...
+    fgu_jax.errors.InputError: --method=lomo trains nothing: leave epochs out
+    """
+    of = METHODS[method]
+    wrong = [
+        name
+        for name, value in given.items()
+        if name in of.unused and of.fields.get(name, FIELDS[name].default) != value
+    ]
+    if not wrong:
+        return
+    why = "trains nothing" if method in HANDCRAFTED else "does not merge clusters"
+    raise InputError(f"--method={method} {why}: leave {', '.join(wrong)} out")
