@@ -73,7 +73,9 @@ class Epochs:
           InputError: a loss or gradient is not finite.
         """
         size, seed = self._config.batch_size, self._config.seed
-        order = epoch_order(seed, epoch, len(self._images), size)
+        # Images in no cluster are left out; an epoch has as many steps all the same.
+        rows = np.flatnonzero(jax.device_get(state.labels) >= 0)
+        order = epoch_order(seed, epoch, len(self._images), size, rows)
         before = (epoch - 1) * len(order)
         watch = Watch(epoch)
         what = f"epoch {epoch}"
@@ -140,14 +142,33 @@ def _over_devices(train_step: Callable, mesh: Mesh, shard_tables: bool, chunked:
     return prepare(train_step, mesh, specs(shard_tables=shard_tables))
 
 
-def epoch_order(seed: int, epoch: int, num_images: int, batch_size: int) -> np.ndarray:
+def epoch_order(
+    seed: int,
+    epoch: int,
+    num_images: int,
+    batch_size: int,
+    rows: np.ndarray | None = None,
+) -> np.ndarray:
     """Rows of each batch of an epoch, int32 [steps, B]; the last, partial one dropped.
 
     A pure function of its arguments: a resumed run needs no sampler's state.
 
+    Args:
+      seed, epoch: of the order.
+      num_images: N; an epoch has N // B steps.
+      batch_size: B.
+      rows: those that are learnt from, gone through as often as the steps take; no
+        batch has one of them twice, unless they are fewer than B. ``None``: all.
+
     >>> epoch_order(0, 1, 5, 2).shape
     (2, 2)
+    >>> sorted(epoch_order(0, 1, 4, 2, np.array([3, 1])).ravel().tolist())
+    [1, 1, 3, 3]
     """
-    order = np.random.default_rng([seed, epoch]).permutation(num_images)
+    draw = np.random.default_rng([seed, epoch])
     steps = num_images // batch_size
+    rows = np.arange(num_images) if rows is None else rows
+    whole = max(len(rows) // batch_size * batch_size, min(len(rows), batch_size))
+    passes = -(-steps * batch_size // whole)
+    order = np.concatenate([draw.permutation(rows)[:whole] for _ in range(passes)])
     return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)

@@ -37,7 +37,9 @@ def figures(state: TrainState) -> dict[str, float]:
         _spreads(table, state.num_clusters, state.patch_memory, len(clusters))
     )
     return {
-        "largest_cluster": float(np.bincount(clusters).max() / len(clusters)),
+        "largest_cluster": float(
+            np.bincount(clusters[clusters >= 0]).max() / len(clusters)
+        ),
         "spread": float(spreads[0]),
         "patch_spread": float(spreads[1].min()),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
@@ -32,15 +32,14 @@ from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.clusters import confidences, write_clusters
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
-from fgu_jax.embedding import fused
 from fgu_jax.epoch import Epochs
 from fgu_jax.errors import InputError
-from fgu_jax.merging import merge_clusters
 from fgu_jax.methods import HANDCRAFTED
 from fgu_jax.networks import global_dim
 from fgu_jax.optimizer import rate_schedule
 from fgu_jax.placement import place_state
 from fgu_jax.provenance import RunRecord
+from fgu_jax.regrouping import regroup, settle
 from fgu_jax.state import (
     TABLES,
     TrainState,
@@ -199,8 +198,12 @@ def _run(
                 memory_start=config.memory_start,
                 on_host=config.shard_tables,
             )
+            if config.clustering == "kmeans":
+                unknown = np.zeros(num_images, np.int32)
+                labels = regroup(config, features, unknown, mesh)
+                state = with_clusters(state, labels, features[0])
             state = place(state)
-            record: dict = {"epoch": 0, "clusters": num_images}
+            record: dict = {"epoch": 0, "clusters": int(state.num_clusters)}
             record |= health.figures(state)
             record |= judge.histogram()
             record |= judge.network(lambda x: embed(x, variables, progress))
@@ -243,10 +246,11 @@ def _run(
                 network = {"params": state.params, "batch_stats": state.batch_stats}
                 return embed(images, network, progress)
 
-            if config.merges_after(epoch) and config.merge_fraction > 0:
+            if config.regroups_after(epoch):
                 # Labels, V and c all come from this one pass over the images.
                 features = now(images)
-                labels = _merge(config, features, jax.device_get(state.labels), mesh)
+                labels = jax.device_get(state.labels)
+                labels = regroup(config, features, labels, mesh)
                 state = place(with_clusters(state, labels, features[0]))
                 record["merged"] = True
             elif config.centres == "epoch":
@@ -289,6 +293,7 @@ def _run(
     network = {"params": state.params, "batch_stats": state.batch_stats}
     with bar(tracker.console) as progress:
         features = embed(images, network, progress)[0]
+    clusters = settle(features, clusters)
     sure = confidences(features, clusters)
     if processes.is_first():
         with run_files.writing(directory / "clusters.csv"):
@@ -332,27 +337,4 @@ def _first_state(config, variables, optimizer, num_images) -> TrainState:
         global_features=jnp.zeros((num_images, global_dim(config.backbone))),
         patches=jnp.zeros((config.num_patches, num_images, config.patch_dim)),
         seed=config.seed,
-    )
-
-
-def _merge(
-    config: Config,
-    features: tuple[np.ndarray, np.ndarray],
-    labels: np.ndarray,
-    mesh: Mesh,
-) -> np.ndarray:
-    compared = features[0]
-    if config.merge_features == "fused":
-        compared = fused(*features)["fused"]
-    here = list(mesh.local_devices)  # the first process merges, on its own devices
-    return processes.tell_array(
-        lambda: merge_clusters(
-            compared,
-            labels,
-            starting.clusters_a_merge(config, len(labels)),
-            criterion=config.merge_criterion,
-            size_penalty=config.size_penalty,
-            devices=None if here[0].platform == "cpu" else here,
-        ),
-        labels,
     )

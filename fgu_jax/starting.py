@@ -51,7 +51,7 @@ def check_with_data(config: Config, num_images: int) -> None:
 
     Raises:
       InputError: a batch larger than the data, too few images for k, merges that
-        would leave fewer than 2 clusters or that remove none.
+        would leave fewer than 2 clusters or that remove none, K above N.
     """
     if num_images < config.batch_size:
         raise InputError(
@@ -60,6 +60,9 @@ def check_with_data(config: Config, num_images: int) -> None:
         )
     if config.patch_weight > 0:
         check_num_neighbors(config.num_neighbors, num_images)
+    if config.clustering == "kmeans":
+        kmeans_clusters(config, num_images)
+        return
     merges = sum(map(config.merges_after, range(1, config.epochs + 1)))
     each = clusters_a_merge(config, num_images)
     if merges and config.merge_fraction > 0 and each == 0:
@@ -78,6 +81,23 @@ def clusters_a_merge(config: Config, num_images: int) -> int:
     """n = floor(gamma N), the clusters that a merge step removes."""
     # A decimal gamma such as 0.29 of 100 is 28.999... in binary.
     return int(np.floor(config.merge_fraction * num_images + 1e-9))
+
+
+def kmeans_clusters(config: Config, num_images: int) -> int:
+    """K of k-means: what is asked for, or 750 of every 12,936 images, as PUL.
+
+    Raises:
+      InputError: more than there are images.
+    """
+    count = config.kmeans_clusters
+    if count is None:
+        return min(num_images, max(2, round(num_images * 750 / 12_936)))
+    if count > num_images:
+        raise InputError(
+            f"kmeans_clusters is {count} of {num_images} images: give {num_images} or "
+            "fewer"
+        )
+    return count
 
 
 def optimizer_for(config: Config, variables: dict, steps_per_epoch: int):

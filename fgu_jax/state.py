@@ -32,7 +32,7 @@ class TrainState(flax.struct.PyTreeNode):
     params: dict
     batch_stats: dict
     opt_state: optax.OptState
-    labels: jax.Array  # int32 [N], y: cluster of each image
+    labels: jax.Array  # int32 [N], y: cluster of each image; -1: not learnt from now
     num_clusters: jax.Array  # int32, C
     cluster_memory: jax.Array  # [N, D], V
     centres: jax.Array  # [N, D], c
@@ -98,15 +98,13 @@ def with_clusters(
 
     Args:
       state: the state before.
-      labels: int32 [N], dense.
+      labels: int32 [N], dense; -1 for images that are in no cluster now.
       global_features: float [N, D], unit rows of the pass that was merged on.
 
     Returns:
       ``TrainState`` with new labels, num_clusters, cluster_memory and centres.
     """
-    centres = memory.cluster_centres(
-        global_features, labels, rows=state.centres.shape[0]
-    )
+    centres = _centres(state, labels, global_features)
     length = np.linalg.norm(centres, axis=1, keepdims=True)
     table = centres / np.maximum(length, np.finfo(centres.dtype).tiny)
     return state.replace(
@@ -127,10 +125,19 @@ def with_centres(state: TrainState, global_features: np.ndarray) -> TrainState:
     Returns:
       ``TrainState`` with new centres.
     """
-    centres = memory.cluster_centres(
-        global_features, jax.device_get(state.labels), rows=state.centres.shape[0]
-    )
+    centres = _centres(state, jax.device_get(state.labels), global_features)
     return state.replace(centres=centres.astype(state.centres.dtype))
+
+
+def _centres(
+    state: TrainState, labels: np.ndarray, global_features: np.ndarray
+) -> np.ndarray:
+    inside = labels >= 0
+    return memory.cluster_centres(
+        global_features if inside.all() else global_features[inside],
+        labels[inside],
+        rows=state.centres.shape[0],
+    )
 
 
 def specs(*, shard_tables: bool) -> Any:

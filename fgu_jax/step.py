@@ -31,6 +31,7 @@ class StepOptions:
     """What the step is compiled for. Names and meanings are the configuration's."""
 
     steps_per_epoch: int
+    global_weight: float = 1.0
     temperature: float = 0.1
     attract_weight: float = 0.5
     attract_start: str = "merge"
@@ -101,7 +102,7 @@ def make_train_step(
             everyone = tables.gather(features, labels, index)
             each = of_tables.losses(options, state, features, everyone, labels, index)
             repelled, attracted = jnp.mean(each[0]), jnp.mean(each[1])
-            total = repelled + attract_weight * attracted
+            total = options.global_weight * (repelled + attract_weight * attracted)
             patch = jnp.zeros((), total.dtype)
             if each[2] is not None:
                 patch = jnp.mean(each[2])

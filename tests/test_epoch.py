@@ -26,6 +26,7 @@ class Counted(flax.struct.PyTreeNode):
 
     step: jnp.ndarray
     seen: jnp.ndarray
+    labels: jnp.ndarray
 
 
 def step(state, images, batch):
@@ -35,14 +36,16 @@ def step(state, images, batch):
     )
     seen = state.seen.at[state.step].set(pixels.astype(jnp.int32))
     loss = jnp.where(state.step == 3, jnp.nan, 1.0) if len(seen) == 99 else 1.0
-    return Counted(state.step + 1, seen), {"loss": jnp.asarray(loss), "other": loss * 2}
+    state = state.replace(step=state.step + 1, seen=seen)
+    return state, {"loss": jnp.asarray(loss), "other": loss * 2}
 
 
-def run(config, *, rows=5, done=0, seen=None, signum=None):
+def run(config, *, rows=5, done=0, seen=None, signum=None, labels=None):
     train = Epochs(config, step, IMAGES, make_mesh(1))
     seen = jnp.full((rows, 4), -1) if seen is None else seen
     stop = types.SimpleNamespace(signum=signum, look=lambda: None)
-    state = train(1, Counted(jnp.int32(done), seen), stop, lambda *_: None)
+    labels = jnp.zeros(len(IMAGES), jnp.int32) if labels is None else labels
+    state = train(1, Counted(jnp.int32(done), seen, labels), stop, lambda *_: None)
     return int(state.step), np.asarray(state.seen)
 
 
@@ -93,3 +96,25 @@ def test_a_run_by_dispatches_is_the_run_by_steps(drawn_folder, tmp_path):
     for one, many in zip(*(run.history for run in runs), strict=True):
         for name in one:
             assert many[name] == pytest.approx(one[name], rel=1e-5), name
+
+
+def test_images_in_no_cluster_are_left_out():
+    labels = jnp.asarray([-1, 0, 1] * 8, jnp.int32)[: len(IMAGES)]
+    inside = np.flatnonzero(labels >= 0)
+    steps, seen = run(CONFIG, labels=labels)
+    assert steps == 5
+    # Passes over those that are inside, none of them twice in a batch.
+    whole = len(inside) // 4
+    passes = [seen[k : k + whole].ravel() for k in range(0, 5, whole)]
+    for rows in passes:
+        assert set(rows) <= set(inside.tolist())
+        assert len(set(rows)) == len(rows)
+
+
+def test_order_of_all_rows_is_that_of_before():
+    order = np.random.default_rng([3, 2]).permutation(101)[:96].reshape(12, 8)
+    np.testing.assert_array_equal(epoch_order(3, 2, 101, 8), order)
+    np.testing.assert_array_equal(epoch_order(3, 2, 101, 8, np.arange(101)), order)
+    few = epoch_order(0, 1, 20, 8, np.array([4, 7]))
+    assert few.shape == (2, 8)
+    assert (np.bincount(few.ravel(), minlength=8)[[4, 7]] == 8).all()
