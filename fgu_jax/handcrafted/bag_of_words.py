@@ -13,6 +13,7 @@ PATCH = 4  # pixels, and the step between patches
 STRIPES = 16
 _CHUNK = 32
 _SAMPLES = 100_000  # descriptors that the words are learnt from
+_ITERATIONS = 30  # of k-means, after which words hardly move
 
 Progress = Callable[[int, int, str], None]
 
@@ -35,7 +36,7 @@ class BagOfWords:
     words: np.ndarray
     rarity: np.ndarray
     assignments: int = 10
-    centre: tuple[float, float] = (0.5, 0.25)
+    centre: tuple[float, float] = (0.3, 0.25)
 
     def __call__(
         self, images: np.ndarray, *, progress: Progress | None = None
@@ -70,24 +71,20 @@ class BagOfWords:
         _check(images)
         _, height, width, _ = images.shape
         rows, columns = height // PATCH, width // PATCH
-        stripe = np.repeat(np.arange(rows) * STRIPES // rows, columns)
         mask = _bump(rows, self.centre[0])[:, None] * _bump(columns, self.centre[1])
-        num_words = len(self.words)
+        weight = mask.reshape(1, -1, 1).astype(np.float32)
+        # The first patch of each stripe, patches going row by row.
+        starts = -(-np.arange(STRIPES) * rows // STRIPES) * columns
         half_square = np.sum(self.words**2, axis=1)[None, :] / 2
         for start in range(0, len(images), _CHUNK):
             chunk = images[start : start + _CHUNK]
             patches = describe_patches(chunk)
             far = half_square - patches.reshape(-1, patches.shape[-1]) @ self.words.T
-            nearest = np.argpartition(far, self.assignments - 1, axis=1)
-            nearest = nearest[:, : self.assignments].reshape(
-                len(chunk), rows * columns, -1
-            )
-            row = np.arange(len(chunk))[:, None] * STRIPES + stripe[None]
-            cell = row[:, :, None] * num_words + nearest
-            weight = np.broadcast_to(mask.reshape(1, -1, 1), cell.shape)
-            total = len(chunk) * STRIPES * num_words
-            counts = np.bincount(cell.ravel(), weight.ravel(), minlength=total)
-            yield start, counts.reshape(len(chunk), -1).astype(np.float32)
+            last = np.partition(far, self.assignments - 1, axis=1)
+            near = far <= last[:, self.assignments - 1, None]
+            votes = near.reshape(len(chunk), rows * columns, -1) * weight
+            counts = np.add.reduceat(votes, starts, axis=1)
+            yield start, counts.reshape(len(chunk), -1)
             if progress:
                 progress(start + len(chunk), len(images), "bags of words")
 
@@ -97,7 +94,7 @@ def learn_bag_of_words(
     *,
     num_words: int = 350,
     assignments: int = 10,
-    centre: tuple[float, float] = (0.5, 0.25),
+    centre: tuple[float, float] = (0.3, 0.25),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> BagOfWords:
@@ -141,7 +138,9 @@ def learn_bag_of_words(
     kept = np.sort(
         draw.choice(len(patches), min(len(patches), _SAMPLES), replace=False)
     )
-    words = kmeans(patches[kept], num_words, seed=seed, progress=progress)[1]
+    _, words = kmeans(
+        patches[kept], num_words, seed=seed, iterations=_ITERATIONS, progress=progress
+    )
     size = STRIPES * num_words
     plain = BagOfWords(words, np.ones(size, np.float32), assignments, centre)
     documents = np.zeros(size, np.int64)

@@ -13,7 +13,7 @@ SCALES = 3
 COLORS = 8**3  # bins of hue, saturation and value together
 RADII = (3, 5)
 _CHUNK = 16  # images at once: what their histograms take stays in the cache
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+_GREY = (0.299, 0.587, 0.114)
 
 
 def lomo(
@@ -82,7 +82,8 @@ def lomo_dim(height: int, width: int) -> int:
 
 def _features(images: np.ndarray) -> np.ndarray:
     color = retinex(images)
-    grey = images.astype(np.float32) @ _GREY
+    red, green, blue = (images[..., k].astype(np.float32) for k in range(3))
+    grey = _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
     colors: list[np.ndarray] = []
     textures: list[np.ndarray] = []
     for scale in range(SCALES):
