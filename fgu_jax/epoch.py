@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -110,14 +109,12 @@ class Epochs:
             rows[:count] = order[done : done + count]
             started = time.monotonic()
             index = shard_batch(rows.copy(), self._mesh, axis=1)
-            state, losses = self._step(
-                state, self._resident, index, jnp.asarray(count, jnp.int32)
-            )
+            state, losses = self._step(state, self._resident, index, np.int32(count))
             done += count
             jax.block_until_ready(waiting)  # the chunk before: never two ahead
             waiting = losses
             yield done, count, state, losses
-            stop.look()
+            stop.look(now=True)
             if stop.signum:
                 return
             self._lengthen(time.monotonic() - started)

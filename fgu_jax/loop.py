@@ -109,7 +109,7 @@ def fit(
     mesh = make_mesh(config.devices)
     say = functools.partial(console.print, markup=False)
     starting.check_before_data(config, mesh)
-    processes.refuse_different(config.to_json(), "the configuration")
+    processes.refuse_different(dataclasses.asdict(config), "the configuration")
     processes.on_first(lambda: run_folder.check(config))
     with bar(console) as progress:
         names, images, judge = training_data.open_data(config, data, progress)
@@ -120,7 +120,7 @@ def fit(
         leak_check = leaks.check(names, None if labels is None else labels.identities)
 
     digest = training_data.fingerprint(names, images)
-    processes.refuse_different(digest, "the digest of the training images")
+    processes.refuse_different({"digest": digest}, "the set of training images")
 
     # Nothing is written before all that could be refused was looked at.
     with contextlib.ExitStack() as closing:

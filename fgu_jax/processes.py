@@ -6,7 +6,7 @@ each function here does nothing that costs.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -17,8 +17,6 @@ from jax.sharding import Mesh
 from fgu_jax.errors import InputError
 
 Value = TypeVar("Value")
-
-_LOOK_EVERY = 8  # dispatches between agreements on a stop; each is a round of messages
 
 
 def join(
@@ -89,8 +87,7 @@ def tell(value: Any) -> Any:
         return value
     text = json.dumps(value).encode() if is_first() else b""
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
-    padded = np.frombuffer(text.ljust(size, b" "), np.uint8) if is_first() else None
-    sent = np.zeros(size, np.uint8) if padded is None else padded
+    sent = np.frombuffer(text.ljust(size), np.uint8)
     return json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(sent))))
 
 
@@ -108,13 +105,44 @@ def tell_array(make: Callable[[], np.ndarray], like: np.ndarray) -> np.ndarray:
     return np.asarray(multihost_utils.broadcast_one_to_all(sent))
 
 
-def refuse_different(value: str, what: str) -> None:
-    """Raises ``InputError`` on every process unless all have the same value."""
-    if several() and tell_any(tell(value) != value):
-        raise InputError(
-            f"{what} is not the same on all {jax.process_count()} processes (here "
-            f"{value[:60]!r}): give each the same arguments and the same data"
-        )
+def refuse_different(values: Mapping[str, Any], what: str) -> None:
+    """Raises ``InputError`` on every process unless all have the same values.
+
+    Args:
+      values: names to values that JSON can write.
+      what: what they are, for the error.
+    """
+    if not several():
+        return
+    first, *others = _tell_all(values)
+    for k, other in enumerate(others, 1):
+        if other != first:
+            raise InputError(
+                f"{what} is not the same on all {jax.process_count()} processes: "
+                f"{_difference(first, other, k)}; give each the same arguments and "
+                "the same data"
+            )
+
+
+def _difference(first: Mapping[str, Any], other: Mapping[str, Any], k: int) -> str:
+    names = [name for name in first if first[name] != other.get(name)]
+    return ", ".join(
+        f"{name} is {_short(first[name])} on process 0 and "
+        f"{_short(other.get(name))} on process {k}"
+        for name in names
+    )
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value)[:60]
+
+
+def _tell_all(value: Any) -> list[Any]:
+    """Every process's value, on every process."""
+    text = json.dumps(value).encode()
+    size = tell_any(len(text))
+    sent = np.frombuffer(text.ljust(size), np.uint8)
+    return [json.loads(bytes(x)) for x in multihost_utils.process_allgather(sent)]
 
 
 def tell_any(value: bool | int) -> int:
@@ -140,15 +168,3 @@ def own_part(size: int, mesh: Mesh) -> slice:
     ]
     each = size // count
     return slice(mine[0] * each, (mine[-1] + 1) * each)
-
-
-class Turn:
-    """Counts dispatches, so that all processes agree on a stop at the same one."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def due(self) -> bool:
-        """Whether it is time: always with one process, else now and then."""
-        self._count += 1
-        return not several() or self._count % _LOOK_EVERY == 0

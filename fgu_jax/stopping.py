@@ -11,6 +11,8 @@ import numpy as np
 from fgu_jax import processes
 from fgu_jax.errors import InputError
 
+_LOOK_EVERY = 8  # steps between agreements of processes; each is a round of messages
+
 
 class Stopped(Exception):
     """The run was asked to stop and saved itself first; ``code`` is its exit code."""
@@ -30,16 +32,15 @@ class StopRequest:
 
     signum: int | None = None
     _noted: int | None = None
-
-    def __init__(self) -> None:
-        self._turn = processes.Turn()
+    _looks: int = 0
 
     def look(self, *, now: bool = False) -> None:
         """Updates ``signum``; several processes agree on it now and then, or ``now``.
 
         All of them must call this equally often.
         """
-        if now or self._turn.due():
+        self._looks += 1
+        if now or not processes.several() or self._looks % _LOOK_EVERY == 0:
             self.signum = processes.tell_any(self._noted or 0) or None
 
     def __enter__(self) -> "StopRequest":

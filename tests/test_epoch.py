@@ -43,7 +43,7 @@ def step(state, images, batch):
 def run(config, *, rows=5, done=0, seen=None, signum=None, labels=None):
     train = Epochs(config, step, IMAGES, make_mesh(1))
     seen = jnp.full((rows, 4), -1) if seen is None else seen
-    stop = types.SimpleNamespace(signum=signum, look=lambda: None)
+    stop = types.SimpleNamespace(signum=signum, look=lambda **_: None)
     labels = jnp.zeros(len(IMAGES), jnp.int32) if labels is None else labels
     state = train(1, Counted(jnp.int32(done), seen, labels), stop, lambda *_: None)
     return int(state.step), np.asarray(state.seen)

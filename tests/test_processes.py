@@ -94,11 +94,19 @@ def history(workdir):
 
 
 @pytest.mark.parametrize(
-    "kept", ["never", pytest.param("always", marks=pytest.mark.slow)]
+    "changes",
+    [
+        {},
+        pytest.param(
+            {"images_on_device": "always", "steps_per_dispatch": 4},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"shard_tables": True}, marks=pytest.mark.slow),
+    ],
 )
-def test_two_processes_train_what_one_trains(alone, drawn_folder, tmp_path, kept):
+def test_two_processes_train_what_one_trains(alone, drawn_folder, tmp_path, changes):
     workdir = tmp_path / "run"
-    codes, said = end(*start_two(workdir, drawn_folder, images_on_device=kept))
+    codes, said = end(*start_two(workdir, drawn_folder, **changes))
     assert codes == [0, 0], said
     assert "epoch" in said[0][0]
     assert "epoch" not in said[1][0]  # only the first one talks
@@ -130,7 +138,7 @@ def test_other_arguments_are_refused(drawn_folder, tmp_path):
     codes, said = end(*both)
     assert codes == [2, 2], said
     for _, error in said:
-        assert "the configuration is not the same" in error.splitlines()[-1]
+        assert "seed is 0 on process 0 and 1 on process 1" in error.splitlines()[-1]
     assert not (tmp_path / "run").exists()
 
 
@@ -160,10 +168,31 @@ def test_one_process_asks_nobody():
     assert processes.tell_any(7) == 7
     like = np.zeros(2, np.int32)
     assert processes.tell_array(lambda: like + 1, like).tolist() == [1, 1]
-    processes.refuse_different("anything", "it")
+    processes.refuse_different({"anything": 1}, "it")
     processes.wait()
     assert processes.own_part(12, make_mesh(4)) == slice(0, 12)
-    assert processes.Turn().due()
+
+
+def test_values_that_differ_are_named_with_both(monkeypatch):
+    """The messages of three processes, the second with another seed and no limit."""
+    theirs = [{"seed": 0, "limit": 5, "epochs": 3} | c for c in ({}, {"seed": 1}, {})]
+    theirs[1]["limit"] = None
+    texts = [json.dumps(each).encode().ljust(60) for each in theirs]
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    monkeypatch.setattr(processes, "tell_any", lambda size: 60)
+    monkeypatch.setattr(
+        processes.multihost_utils,
+        "process_allgather",
+        lambda sent: np.stack([np.frombuffer(text, np.uint8) for text in texts]),
+    )
+    line = (
+        "the configuration is not the same on all 3 processes: seed is 0 on process 0 "
+        "and 1 on process 1, limit is 5 on process 0 and null on process 1; give each"
+    )
+    with pytest.raises(InputError, match=line):
+        processes.refuse_different(theirs[0], "the configuration")
+    texts[1] = texts[0]
+    processes.refuse_different(theirs[0], "the configuration")
 
 
 def test_a_job_that_cannot_be_joined_is_refused(run_command, monkeypatch):
