@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def trained_run(drawn_folder, tmp_path_factory):
         "workdir": str(folder),
     }
     return loop.fit(presets.resolve(SMALL_RUN | given), quiet=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A filesystem of 40 MiB, where mounting one is permitted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode
+    except OSError:
+        mounted = 1
+    if mounted != 0:
+        pytest.skip("no filesystem can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.fixture

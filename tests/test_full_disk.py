@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import os
-import subprocess
 
 import pytest
 from test_kill import Training, assert_same_run
@@ -21,22 +20,6 @@ def test_what_cannot_be_written_has_its_own_exit_code(capsys):
     assert left.value.code == 1
     said = "train.py: metrics.jsonl cannot be written: make room\n"
     assert capsys.readouterr().err == said
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A filesystem of 40 MiB, where mounting one is permitted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, check=False).returncode
-    except OSError:
-        mounted = 1
-    if mounted != 0:
-        pytest.skip("no filesystem can be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.slow

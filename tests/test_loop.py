@@ -8,6 +8,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+from small_run import SMALL_RUN
 
 import fgu_jax
 from fgu_jax import checkpoints, loop, models, presets
@@ -15,24 +16,7 @@ from fgu_jax.data import Labels, Settings, load_dataset
 from fgu_jax.errors import InputError
 from fgu_jax.stopping import Stopped, Watch
 
-SMALL = {
-    "preset": "quick",
-    "image_height": 32,
-    "image_width": 16,
-    "num_patches": 2,
-    "patch_dim": 8,
-    "num_neighbors": 4,
-    "batch_size": 8,
-    "epochs": 4,
-    "merge_start": 2,
-    "merge_every": 1,
-    "merge_stop": 3,
-    "merge_fraction": 0.1,
-    "eval_every": 2,
-    "save_every": 2,
-    "devices": 1,
-    "report": False,
-}
+SMALL = SMALL_RUN | {"eval_every": 2}
 
 
 @pytest.fixture(scope="module")

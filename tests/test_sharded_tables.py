@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 from small_run import SMALL_RUN
-from test_step import Small
+from test_step import Small, sgd
 
-from fgu_jax import loop, losses, memory, networks, presets, row_shards, step, tables
+from fgu_jax import loop, losses, memory, presets, row_shards, step, tables
 from fgu_jax.bench.collectives import collective_bytes
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks.network import Features
-from fgu_jax.optimizer import make_optimizer
 from fgu_jax.placement import place_state, with_whole_tables
 from fgu_jax.state import AXIS, create, specs, with_clusters
 
@@ -180,15 +179,7 @@ def _start(dtype, devices, shard_tables, num_images=N):
     network = Small(dtype=dtype, axis_name=AXIS)
     blank = jnp.zeros((1, *SIZE, 3), dtype)
     variables = network.init(jax.random.key(0), blank, train=False)
-    optimizer = make_optimizer(
-        learning_rate=0.01 if dtype == jnp.float64 else 1e-4,
-        head_learning_rate=None,
-        drop_at_step=None,
-        drop_factor=0.1,
-        momentum=0.9,
-        weight_decay=0.0,
-        frozen=networks.frozen_parameters(variables["params"]),
-    )
+    optimizer = sgd(variables)
     state = create(
         variables=variables,
         optimizer=optimizer,

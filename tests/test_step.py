@@ -52,6 +52,21 @@ def _network(axis_name, dtype):
     return Small(dtype=dtype, axis_name=axis_name)
 
 
+def sgd(variables):
+    """SGD by the paper, without decay, so that its first momentum is the gradient."""
+    float64 = jax.tree.leaves(variables["params"])[0].dtype == jnp.float64
+    return make_optimizer(
+        # The paper's rate in float32: larger ones magnify rounding step by step.
+        learning_rate=0.01 if float64 else 1e-4,
+        head_learning_rate=None,
+        drop_at_step=None,
+        drop_factor=0.1,
+        momentum=0.9,
+        weight_decay=0.0,
+        frozen=networks.frozen_parameters(variables["params"]),
+    )
+
+
 def _start(dtype, devices):
     """Network, optimiser and first state, with memories from a first pass."""
     mesh = step.make_mesh(devices)
@@ -60,16 +75,7 @@ def _start(dtype, devices):
     variables = network.init(
         jax.random.key(0), jnp.zeros((1, *SIZE, 3), dtype), train=False
     )
-    optimizer = make_optimizer(
-        # The paper's rate in float32: larger ones magnify rounding step by step.
-        learning_rate=0.01 if dtype == jnp.float64 else 1e-4,
-        head_learning_rate=None,
-        drop_at_step=None,
-        drop_factor=0.1,
-        momentum=0.9,
-        weight_decay=0.0,
-        frozen=networks.frozen_parameters(variables["params"]),
-    )
+    optimizer = sgd(variables)
     embedding = Embedding(_network(None, dtype), mesh)
     features, patches = embedding(step.replicate(variables, mesh), images)
     state = create(

@@ -9,6 +9,7 @@ import ctypes
 import dataclasses
 import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -122,7 +123,8 @@ def measure(
         peaks = {}
         if options.memory:
             for name in subjects:
-                peaks[name] = _peak_of_child(piece, sizes, number, name)
+                order = [piece, dataclasses.asdict(sizes), number, name]
+                peaks[name] = in_a_process("child", order, name)
         rows.append(_row(work, checked, seconds, peaks, rates))
     if progress is not None:
         progress(len(works), len(works), piece)
@@ -197,18 +199,29 @@ def spread(seconds: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _peak_of_child(piece: str, sizes: Any, number: int, who: str) -> dict[str, float]:
-    order = json.dumps([piece, dataclasses.asdict(sizes), number, who])
+def in_a_process(module: str, order: Any, what: str, **environment: str) -> Any:
+    """What a module of ``fgu_jax.bench``, run as a program, answers to an order.
+
+    Args:
+      module: reads JSON from its standard input, writes JSON as its last line.
+      order: what JSON can write.
+      what: who is at work, for the error.
+      **environment: variables that are set for it.
+
+    Raises:
+      InputError: it fails.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "fgu_jax.bench.child"],
-        input=order,
+        [sys.executable, "-m", f"fgu_jax.bench.{module}"],
+        input=json.dumps(order),
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-        raise InputError(f"{who} failed in a process of its own: {said[-1]}")
+        raise InputError(f"{what} failed in a process of its own: {said[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

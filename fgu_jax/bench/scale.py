@@ -5,14 +5,10 @@ real ones, results and bytes do.
 """
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 from fgu_jax.bench.machine import Rates
-from fgu_jax.bench.measure import Options, Progress, close, spread
+from fgu_jax.bench.measure import Options, Progress, close, in_a_process, spread
 from fgu_jax.bench.sizes import Scale
 from fgu_jax.errors import InputError
 
@@ -34,7 +30,13 @@ def run(
     for number, count in enumerate(counts):
         if progress is not None:
             progress(number, len(counts), "scale")
-        found = _in_a_process(sizes, count)
+        found = in_a_process(
+            "scale_child",
+            [dataclasses.asdict(sizes), count],
+            f"{count} simulated devices",
+            JAX_PLATFORMS="cpu",
+            XLA_FLAGS=f"--xla_force_host_platform_device_count={count}",
+        )
         first = first or found
         for key in ("losses", "cluster_memory", "patch_memory"):
             close(found[key], first[key], f"{key} on {count} devices", atol=1e-4)
@@ -61,19 +63,3 @@ def run(
             }
         )
     return rows
-
-
-def _in_a_process(sizes: Scale, count: int) -> dict[str, Any]:
-    flags = f"--xla_force_host_platform_device_count={count}"
-    done = subprocess.run(
-        [sys.executable, "-m", "fgu_jax.bench.scale_child"],
-        input=json.dumps([dataclasses.asdict(sizes), count]),
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-        raise InputError(f"{count} devices failed: {said[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
