@@ -26,7 +26,7 @@ class Page:
     history: list[dict]
     num_images: int
     protocol: str
-    """How the figures were taken, in a sentence."""
+    """How the figures were taken, in a sentence; empty where that is not known."""
     pictures: dict[str, list[Picture]]
     sizes: dict[str, tuple[int, int]]
     """Width and height in pixels of each picture, by its stem."""
@@ -111,6 +111,7 @@ def _result(page: Page) -> str:
         if config.holdout_identities
         else "Query against gallery"
     )
+    said = ". ".join(filter(None, [where, page.protocol]))
     head = "".join(f'<th scope="col">{title}</th>' for title, _ in COLUMNS)
     body = []
     for title, record, prefix in compared:
@@ -124,7 +125,7 @@ def _result(page: Page) -> str:
             '<div class="scroll" tabindex="0" role="region" aria-label="Results">',
             f'<table><thead><tr><th scope="col">%</th>{head}</tr></thead>',
             f"<tbody>{''.join(body)}</tbody></table></div>",
-            f'<p class="note">{_text(where)}. {_text(page.protocol)}. The last epoch '
+            f'<p class="note">{_text(said)}. The last epoch '
             "is the result, the best one a footnote.</p>",
         ]
     )

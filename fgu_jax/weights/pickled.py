@@ -79,9 +79,24 @@ def _rebuild_tensor(*args: Any) -> Tensor:
     return Tensor(storage, offset, shape, strides)
 
 
+def _dict_of(pairs: Any = ()) -> dict[str | int, Any]:
+    target: dict[str | int, Any] = {}
+    _insert(target, [part for key, value in pairs for part in (key, value)])
+    return target
+
+
+def _insert(target: Any, items: list[Any]) -> None:
+    if not isinstance(target, dict):
+        raise ValueError("items are set on what is no dict")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, str | int):
+            raise ValueError(f"a dict has a key of type {type(key).__name__}")
+        target[key] = value
+
+
 _CALLS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": lambda *pairs: _dict_of(*pairs),
-    "torch.Size": lambda items: tuple(items),
+    "collections.OrderedDict": _dict_of,
+    "torch.Size": tuple,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": lambda data, *_: data,
 }
@@ -109,21 +124,6 @@ def _storage(record: Any) -> Storage:
     ):
         raise ValueError("a storage record is malformed")
     return Storage(key, STORAGE_TYPES[storage_type.name], count)
-
-
-def _dict_of(pairs: Any = ()) -> dict[str | int, Any]:
-    target: dict[str | int, Any] = {}
-    _insert(target, [part for key, value in pairs for part in (key, value)])
-    return target
-
-
-def _insert(target: Any, items: list[Any]) -> None:
-    if not isinstance(target, dict):
-        raise ValueError("items are set on what is no dict")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str | int):
-            raise ValueError(f"a dict has a key of type {type(key).__name__}")
-        target[key] = value
 
 
 class _Machine:
