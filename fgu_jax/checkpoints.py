@@ -23,7 +23,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from fgu_jax import processes
-from fgu_jax.digests import digest_arrays, digest_json, first_difference, first_unlike
+from fgu_jax.digests import (
+    digest_arrays,
+    digest_json,
+    first_difference,
+    first_unlike,
+    warn_unverified,
+)
 from fgu_jax.errors import InputError, NotWritten
 from fgu_jax.network_files import (
     calling_orbax,
@@ -233,6 +239,8 @@ class Checkpoints:
 
     def _check(self, step: int, arrays: dict, digests: dict[str, str] | None) -> None:
         if digests is None:
+            if processes.is_first():
+                warn_unverified(self._what(step))
             return
         name = first_difference(arrays, digests)
         if name is not None:

@@ -5,6 +5,7 @@ guards against failing disks and cut copies, not against somebody who forges.
 """
 
 import json
+import warnings
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -62,6 +63,21 @@ def first_difference(tree: Any, expected: dict[str, str]) -> str | None:
         if expected.get(name) != digest:
             return name
     return None
+
+
+def warn_unverified(what: str) -> None:
+    """Says in one line that something was saved before there were digests.
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warn_unverified("checkpoint 3")
+    >>> print(caught[0].message)
+    checkpoint 3 is of an earlier version, without digests: it is read unverified
+    """
+    warnings.warn(
+        f"{what} is of an earlier version, without digests: it is read unverified",
+        stacklevel=3,
+    )
 
 
 def first_unlike(tree: Any, template: Any) -> str | None:

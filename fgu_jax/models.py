@@ -16,7 +16,7 @@ from fgu_jax.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
 from fgu_jax.data import StreamedImages
-from fgu_jax.digests import first_difference
+from fgu_jax.digests import first_difference, warn_unverified
 from fgu_jax.embedding import first_statistics
 from fgu_jax.errors import InputError
 from fgu_jax.methods import HANDCRAFTED
@@ -154,13 +154,16 @@ def _read_export(path: Path, config: Config) -> Trained:
     step, digests = _read_record(path / EXPORT_RECORD)
     what = f"the export {path}"
     variables = read_network(path / EXPORTED_NETWORK, shapes(config), what=what)
-    if digests is not None:
+    name = None
+    if digests is None:
+        warn_unverified(what)
+    else:
         name = first_difference(variables, digests)
-        if name is not None:
-            raise InputError(
-                f"{what} is damaged: {name} is not what was exported; copy it again, "
-                "or export the run again"
-            )
+    if name is not None:
+        raise InputError(
+            f"{what} is damaged: {name} is not what was exported; copy it again, or "
+            "export the run again"
+        )
     return Trained(config, variables, step)
 
 
