@@ -101,4 +101,4 @@ def ablate(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main(ablate, parser())
+    main(ablate, parser(), go_on="the same command goes on")

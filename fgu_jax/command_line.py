@@ -77,11 +77,14 @@ def main(
     command: Callable[[argparse.Namespace], None],
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None = None,
+    *,
+    go_on: str = "go on with --resume",
 ) -> NoReturn:
     """Parses, runs, and leaves: 0; 2 and one line for what a user can mend.
 
     A run that could not write leaves with 1 (``--resume`` goes on with it), one that
-    was asked to stop with 128 + the signal's number, as shells count.
+    was asked to stop with 128 + the signal's number, as shells count; ``go_on`` says
+    how what was stopped goes on.
     """
     from fgu_jax.stopping import Stopped
 
@@ -93,7 +96,7 @@ def main(
         print(f"{parser.prog}: {line}", file=sys.stderr)
         sys.exit(1 if isinstance(error, NotWritten) else 2)
     except Stopped as stopped:
-        print(f"{parser.prog}: {stopped}: saved; go on with --resume", file=sys.stderr)
+        print(f"{parser.prog}: {stopped}: saved; {go_on}", file=sys.stderr)
         sys.exit(stopped.code)
     except KeyboardInterrupt:
         sys.exit(130)
