@@ -21,7 +21,10 @@ from fgu_jax.tracking import Tracker, bar
 
 
 def run(
-    config: Config, data: Dataset | np.ndarray | None, console: Console
+    config: Config,
+    data: Dataset | np.ndarray | None,
+    console: Console,
+    on_epoch: Callable[[dict], object] | None = None,
 ) -> tuple[tuple[str, ...], list[dict]]:
     """Figures of ``--method=bow`` or ``lomo``, over the data and protocol of training.
 
@@ -33,6 +36,7 @@ def run(
       config: the run's.
       data: as ``fgu_jax.fit`` takes it; with identities to evaluate on.
       console: prints.
+      on_epoch: called with the record, once it is kept.
 
     Returns:
       Names [N] of the training images, and the history.
@@ -67,7 +71,7 @@ def run(
                 num_images=len(images),
                 step=0,
             )
-            tracker = Tracker(config.directory, [], console)
+            tracker = Tracker(config.directory, [], console, on_epoch)
             closing.callback(tracker.close)
             started = time.perf_counter()
             with bar(console) as progress:

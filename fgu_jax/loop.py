@@ -103,7 +103,7 @@ def fit(
     quiet = quiet or not processes.is_first()
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     if config.method in HANDCRAFTED:
-        names, history = baselines.run(config, data, console)
+        names, history = baselines.run(config, data, console, on_epoch)
         alone = np.arange(len(names), dtype=np.int32)
         return Run(config.directory, config, history, alone, names)
     mesh = make_mesh(config.devices)
