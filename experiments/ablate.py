@@ -9,7 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-from fgu_jax.command_line import Parser, add_config_flags, given_fields, main
+from fgu_jax.command_line import (
+    Parser,
+    add_cache_flag,
+    add_config_flags,
+    given_fields,
+    main,
+)
 from fgu_jax.errors import InputError
 
 # Set by the table for each run.
@@ -39,6 +45,7 @@ def parser() -> Parser:
         help="of tables and their runs, which they share (runs/ablation-DATASET)",
     )
     add_config_flags(made, leave_out=_OWN)
+    add_cache_flag(made)
     return made
 
 

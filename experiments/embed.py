@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fgu_jax.command_line import Parser, main
+from fgu_jax.command_line import Parser, add_cache_flag, main
 
 
 def parser() -> Parser:
@@ -33,6 +33,7 @@ def parser() -> Parser:
     made.add_argument(
         "--overwrite", action="store_true", help="replace an output that exists"
     )
+    add_cache_flag(made)
     return made
 
 

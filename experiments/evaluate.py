@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fgu_jax.command_line import Parser, main
+from fgu_jax.command_line import Parser, add_cache_flag, main
 from fgu_jax.config import FIELDS, TYPES
 
 # Fields of the run's configuration that evaluation reads, and a user may change.
@@ -61,6 +61,7 @@ def parser() -> Parser:
         help="the JSON, replaced if it is there (evaluation-DATASET.json in the "
         "checkpoint's folder)",
     )
+    add_cache_flag(made)
     return made
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fgu_jax.command_line import Parser, main
+from fgu_jax.command_line import Parser, add_cache_flag, main
 
 
 def parser() -> Parser:
@@ -44,6 +44,7 @@ def parser() -> Parser:
         help="where features are kept for the next search (search_cache.sqlite in "
         "the checkpoint's folder), or none; it may be deleted at any time",
     )
+    add_cache_flag(made)
     return made
 
 

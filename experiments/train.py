@@ -2,7 +2,13 @@
 
 import argparse
 
-from fgu_jax.command_line import Parser, add_config_flags, given_fields, main
+from fgu_jax.command_line import (
+    Parser,
+    add_cache_flag,
+    add_config_flags,
+    given_fields,
+    main,
+)
 
 
 def parser() -> Parser:
@@ -15,6 +21,7 @@ def parser() -> Parser:
         usage="%(prog)s [--FIELD=VALUE ...]",
     )
     add_config_flags(made)
+    add_cache_flag(made.add_argument_group("Start"))
     several = made.add_argument_group(
         "Several processes",
         "One on each host; all get the same arguments, and a workdir that all see.",

@@ -68,6 +68,16 @@ def add_config_flags(
         )
 
 
+def add_cache_flag(parser: argparse._ActionsContainer) -> None:
+    """The flag of commands that keep compiled programs; ``main`` acts on it."""
+    parser.add_argument(
+        "--compilation_cache",
+        metavar="FOLDER",
+        help="where compiled programs are kept for the next start, or none (a private "
+        "folder in the user's cache, or $JAX_COMPILATION_CACHE_DIR)",
+    )
+
+
 def given_fields(arguments: argparse.Namespace) -> dict[str, str]:
     """The fields of ``Config`` that the command line gave, as text."""
     return {k: v for k, v in vars(arguments).items() if k in FIELDS}
@@ -90,6 +100,10 @@ def main(
 
     arguments = parser.parse_args(argv)
     try:
+        if hasattr(arguments, "compilation_cache"):
+            from fgu_jax.compiled_cache import keep_compiled
+
+            keep_compiled(arguments.compilation_cache)
         command(arguments)
     except (InputError, OSError, MemoryError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
@@ -103,4 +117,11 @@ def main(
     sys.exit(0)
 
 
-__all__ = ["Config", "Parser", "add_config_flags", "given_fields", "main"]
+__all__ = [
+    "Config",
+    "Parser",
+    "add_cache_flag",
+    "add_config_flags",
+    "given_fields",
+    "main",
+]

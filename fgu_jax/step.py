@@ -116,7 +116,9 @@ def make_train_step(
         grad = lax.pmean(grad, AXIS)
         parts = lax.pmean(parts, AXIS)
         updates, opt_state = optimizer.update(grad, state.opt_state, state.params)
-        cluster_memory, patch_memory = of_tables.updated(options, state, everyone)
+        grad_norm = optax.tree.norm(grad)
+        written = tables.after(everyone, grad_norm)
+        cluster_memory, patch_memory = of_tables.updated(options, state, written)
         named = dict(zip(LOSSES, parts, strict=True))
         new_state = state.replace(
             step=state.step + 1,
@@ -127,7 +129,7 @@ def make_train_step(
             patch_memory=patch_memory,
             sums={name: state.sums[name] + named[name] for name in named},
         )
-        return new_state, named | {"grad_norm": optax.tree.norm(grad)}
+        return new_state, named | {"grad_norm": grad_norm}
 
     return train_step
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from fgu_jax import losses, memory, row_shards
@@ -40,6 +41,20 @@ def gather(features: Any, labels: jax.Array, index: jax.Array) -> Gathered:
 
 def _centres(options, state: TrainState) -> jax.Array:
     return state.cluster_memory if options.centres == "memory" else state.centres
+
+
+def after(batch: Gathered, norm: jax.Array) -> Gathered:
+    """The batch, not before the gradient of this norm was taken.
+
+    Tables are written in place only if all reads of them are known to be over, and an
+    optimization barrier is gone when the compiler looks. What is not finite would end
+    the run in any case.
+    """
+    done = jnp.isfinite(norm)
+    return batch._replace(
+        global_features=jnp.where(done, batch.global_features, jnp.nan),
+        patches=jnp.where(done, batch.patches, jnp.nan),
+    )
 
 
 def _losses_of_whole(options, state: TrainState, features, batch, labels, index):

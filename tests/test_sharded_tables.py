@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from fgu_jax import loop, losses, memory, presets, row_shards, step, tables
 from fgu_jax.bench.collectives import collective_bytes
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.merging import merge_clusters
+from fgu_jax.networks.heads import unit
 from fgu_jax.networks.network import Features
 from fgu_jax.placement import place_state, with_whole_tables
 from fgu_jax.state import AXIS, create, specs, with_clusters
@@ -363,3 +365,52 @@ def test_a_run_may_go_on_with_tables_laid_otherwise(plain, drawn_folder, tmp_pat
     _fit(folder, drawn_folder, epochs=2, shard_tables=True, devices=8, resume=True)
     run = _fit(folder, drawn_folder, resume=True)
     _assert_alike(run, plain, 1e-3)
+
+
+class Wide(nn.Module):
+    """Features wide enough that the losses read their tables block by block."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        mean = images.mean(axis=(1, 2))
+        patches = nn.Dense(2 * 64, name="patch_heads")(mean).reshape(-1, 2, 64)
+        return Features(unit(nn.Dense(256)(mean)), unit(patches.swapaxes(0, 1)))
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_step_holds_no_copy_of_a_table(devices):
+    num_images = 40_000
+    variables = Wide().init(jax.random.key(0), jnp.zeros((1, *SIZE, 3)), train=False)
+    optimizer = make_optimizer(
+        learning_rate=0.01,
+        head_learning_rate=None,
+        drop_at_step=None,
+        drop_factor=0.1,
+        momentum=0.9,
+        weight_decay=0.0,
+        frozen=networks.frozen_parameters(variables["params"]),
+    )
+
+    def first():
+        return create(
+            variables=variables | {"batch_stats": {}},
+            optimizer=optimizer,
+            global_features=jnp.zeros((num_images, 256)),
+            patches=jnp.zeros((2, num_images, 64)),
+            seed=0,
+        )
+
+    cut = devices > 1
+    options = step.StepOptions(steps_per_epoch=2, shard_tables=cut)
+    mapped = step.mapped_train_step(
+        step.make_train_step(Wide(), optimizer, options),
+        step.make_mesh(devices),
+        specs(shard_tables=cut),
+    )
+    batch = {
+        "index": jax.ShapeDtypeStruct((B,), jnp.int32),
+        "image": jax.ShapeDtypeStruct((B, *SIZE, 3), jnp.uint8),
+    }
+    compiled = mapped.lower(jax.eval_shape(first), None, batch).compile()
+    smallest = 4 * num_images * 2 * 64 // devices
+    assert compiled.memory_analysis().temp_size_in_bytes < smallest

@@ -1,0 +1,88 @@
+"""Compiled programs kept from one start of a command to the next, by JAX's own cache.
+
+What is kept is machine code that a later start runs, so the folder is private to its
+user: one that others may write to is left alone.
+"""
+
+import hashlib
+import os
+import platform
+import stat
+from pathlib import Path
+
+from fgu_jax.errors import InputError
+
+NONE = "none"
+_SECONDS = 0.5  # programs that compile faster are not worth a file
+
+
+def keep_compiled(choice: str | None = None) -> Path | None:
+    """Has JAX keep what it compiles from here on; results are the same without.
+
+    Args:
+      choice: a folder, made if it is not there; ``none``; or ``None`` for
+        ``$JAX_COMPILATION_CACHE_DIR`` where that is set, else a folder of the user
+        below ``$XDG_CACHE_HOME`` (``~/.cache``), where there can be one.
+
+    Returns:
+      The folder, or ``None`` where nothing is kept.
+
+    Raises:
+      InputError: a folder was asked for that cannot be written.
+
+    >>> keep_compiled("none") is None
+    True
+    """
+    import jax
+
+    if choice == NONE:
+        jax.config.update("jax_compilation_cache_dir", None)
+        return None
+    named = jax.config.jax_compilation_cache_dir
+    if choice is None and named:
+        return Path(named)
+    try:
+        folder = Path(choice).absolute() if choice else _own_folder()
+        for place in (folder.parent.parent, folder.parent, folder):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(f"{str(folder)!r} is not writable")
+    except (OSError, RuntimeError) as error:  # a user may have no home
+        if choice:
+            raise InputError(
+                f"compilation_cache is {choice!r}: {error}; give a folder or {NONE!r}"
+            ) from None
+        return None
+    if not choice and not _is_private(folder):
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _SECONDS)
+    return folder
+
+
+def _own_folder() -> Path:
+    """Of this user and this kind of processor: code for another may not run here."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    return home / "fgu_jax" / "xla" / _processor()
+
+
+def _processor() -> str:
+    said = platform.machine() + platform.processor()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            said += next((line for line in lines if line.startswith("flags")), "")
+    except OSError:
+        pass  # not Linux
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether nobody else may write to the folder or to our two above it."""
+    for place in (folder, folder.parent, folder.parent.parent):
+        status = place.stat()
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return False
+        if hasattr(os, "getuid") and status.st_uid != os.getuid():
+            return False
+    return True
