@@ -13,6 +13,7 @@ from pathlib import Path
 from fgu_jax.errors import InputError
 
 NONE = "none"
+_SETTING = "jax_compilation_cache_dir"
 _SECONDS = 0.5  # programs that compile faster are not worth a file
 
 
@@ -36,9 +37,9 @@ def keep_compiled(choice: str | None = None) -> Path | None:
     import jax
 
     if choice == NONE:
-        jax.config.update("jax_compilation_cache_dir", None)
+        jax.config.update(_SETTING, None)
         return None
-    named = jax.config.jax_compilation_cache_dir
+    named = getattr(jax.config, _SETTING)
     if choice is None and named:
         return Path(named)
     try:
@@ -55,7 +56,7 @@ def keep_compiled(choice: str | None = None) -> Path | None:
         return None
     if not choice and not _is_private(folder):
         return None
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update(_SETTING, str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _SECONDS)
     return folder
 

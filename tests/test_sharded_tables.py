@@ -381,15 +381,7 @@ class Wide(nn.Module):
 def test_a_step_holds_no_copy_of_a_table(devices):
     num_images = 40_000
     variables = Wide().init(jax.random.key(0), jnp.zeros((1, *SIZE, 3)), train=False)
-    optimizer = make_optimizer(
-        learning_rate=0.01,
-        head_learning_rate=None,
-        drop_at_step=None,
-        drop_factor=0.1,
-        momentum=0.9,
-        weight_decay=0.0,
-        frozen=networks.frozen_parameters(variables["params"]),
-    )
+    optimizer = sgd(variables)
 
     def first():
         return create(
