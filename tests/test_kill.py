@@ -24,9 +24,9 @@ PATIENCE_SECONDS = 150
 # of it is kept yet.
 DIES_MERGING = """
 import os, runpy, signal, sys
-from fgu_jax import loop
+from fgu_jax import regrouping
 
-merge, merged = loop.merge_clusters, []
+merge, merged = regrouping.merge_clusters, []
 
 def merge_and_die(*args, **kwargs):
     labels = merge(*args, **kwargs)
@@ -35,7 +35,7 @@ def merge_and_die(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
     return labels
 
-loop.merge_clusters = merge_and_die
+regrouping.merge_clusters = merge_and_die
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_run import SMALL_RUN
 
-from fgu_jax import loop, models, presets, state, tables
+from fgu_jax import loop, models, presets, regrouping, state, tables
 from fgu_jax.config import Config
 from fgu_jax.data import Settings, load_dataset
 from fgu_jax.errors import InputError
@@ -77,8 +77,8 @@ def test_what_is_merged_and_with_which_penalty(dataset, tmp_path, monkeypatch):
         calls.append((features.shape[1], rest["size_penalty"]))
         return merge_clusters(features, labels, count, **rest)
 
-    merge_clusters = loop.merge_clusters
-    monkeypatch.setattr(loop, "merge_clusters", merge)
+    merge_clusters = regrouping.merge_clusters
+    monkeypatch.setattr(regrouping, "merge_clusters", merge)
     changes = {"epochs": 2, "merge_stop": 2}
     run(dataset, tmp_path / "global", **changes)
     run(
