@@ -52,6 +52,7 @@ def parser() -> Parser:
 def ablate(arguments: argparse.Namespace) -> None:
     """Resolves the base configuration, then makes the table run by run."""
     from fgu_jax import ablation, presets
+    from fgu_jax.methods import HANDCRAFTED
 
     table = ablation.find(arguments.table)
     given = given_fields(arguments)
@@ -61,6 +62,10 @@ def ablate(arguments: argparse.Namespace) -> None:
             f"{', '.join(table.settings)}: leave --{table.field} out"
         )
     base = presets.resolve(given)
+    if base.method in HANDCRAFTED:
+        raise InputError(
+            f"--method={base.method} trains nothing: take one that does, such as fgu"
+        )
     output = Path(arguments.output or f"runs/ablation-{base.dataset}")
     if base.dataset != "synthetic" and base.holdout_identities is None:
         print(
