@@ -123,6 +123,9 @@ class Config:
     size_penalty: float = _field(
         0.0, "min: added to a distance for each image of the two clusters (BUC: 0.003)"
     )
+    memory_at_merge: Literal["features", "memory"] = _field(
+        "features", "V after a merge: means of features, or of the rows of V before"
+    )
     merge_features: Literal["global", "fused"] = _field(
         "global", "what is compared: the global feature, or the patches' too"
     )

@@ -46,6 +46,7 @@ from fgu_jax.state import (
     create,
     with_centres,
     with_clusters,
+    with_merged_memory,
     zero_sums,
 )
 from fgu_jax.step import make_mesh, replicate
@@ -251,7 +252,12 @@ def _run(
                 features = now(images)
                 labels = jax.device_get(state.labels)
                 labels = regroup(config, features, labels, mesh)
-                state = place(with_clusters(state, labels, features[0]))
+                renewed = (
+                    with_merged_memory
+                    if config.memory_at_merge == "memory"
+                    else with_clusters
+                )
+                state = place(renewed(state, labels, features[0]))
                 record["merged"] = True
             elif config.centres == "epoch":
                 state = place(with_centres(state, now(images)[0]))

@@ -37,16 +37,18 @@ _QUICK: dict[str, Any] = {
 _TUNED: dict[str, Any] = {
     "neck": True,
     "keep_statistics": True,
-    "epochs": 14,
+    "epochs": 12,
     "learning_rate": 3e-3,
-    "lr_drop_epoch": 9,
+    "lr_drop_epoch": 8,
     "color_jitter": 0.3,
-    "merge_start": 9,
+    "centres": "memory",
+    "merge_start": 8,
     "merge_every": 1,
-    "merge_stop": 12,
+    "merge_stop": 11,
     "merge_fraction": 0.04,
     "size_penalty": 0.01,
-    "eval_every": 7,
+    "memory_at_merge": "memory",
+    "eval_every": 4,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -42,6 +42,7 @@ _NOT_COMPILED = frozenset(
         "merge_criterion",
         "size_penalty",
         "merge_features",
+        "memory_at_merge",
         "clustering",
         "kmeans_clusters",
         "reliability",

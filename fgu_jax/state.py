@@ -115,6 +115,33 @@ def with_clusters(
     )
 
 
+def with_merged_memory(
+    state: TrainState, labels: np.ndarray, global_features: np.ndarray
+) -> TrainState:
+    """The state after a merge whose V goes on: rows of merged clusters are averaged.
+
+    V was gathered in training mode, from augmented images; rows of an evaluation-mode
+    pass are others, and the loss has to move the network to where they are.
+
+    Args:
+      state: the state before.
+      labels: int32 [N], dense, of whole clusters of ``state``'s.
+      global_features: float [N, D], unit rows; c is their mean.
+
+    Returns:
+      As ``with_clusters``, but a row of V is the unit mean of the old rows of its
+      images, a cluster counted by its size.
+    """
+    table = jax.device_get(state.cluster_memory)
+    of_images = table[jax.device_get(state.labels)]
+    length = np.linalg.norm(of_images, axis=1, keepdims=True)
+    # A row that no image has come to yet is zero (``memory_start``): its feature then.
+    of_images = np.where(length > 0.5, of_images, global_features)
+    merged = with_clusters(state, labels, of_images)
+    centres = with_clusters(state, labels, global_features).centres
+    return merged.replace(centres=centres)
+
+
 def with_centres(state: TrainState, global_features: np.ndarray) -> TrainState:
     """The state with the centres c of its own clusters, from one pass.
 

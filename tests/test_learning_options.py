@@ -91,6 +91,29 @@ def test_what_is_merged_and_with_which_penalty(dataset, tmp_path, monkeypatch):
     assert calls == [(256, 0.0), (256 + 2 * 8, 0.25)]
 
 
+def test_the_memory_may_go_on_over_a_merge():
+    """Three clusters of four images; the first two merge, three images in all."""
+    blank = dict.fromkeys(state.TrainState.__dataclass_fields__)
+    table = np.array([[1, 0], [0, 1], [0, -1], [9, 9]], "f4")
+    now = state.TrainState(**blank | {
+        "cluster_memory": table, "centres": table, "num_clusters": np.int32(3),
+        "labels": np.array([0, 1, 0, 2], np.int32),
+    })  # fmt: skip
+    features = np.array([[0, 1], [0, 1], [0, 1], [1, 0]], "f4")
+    labels = np.array([0, 0, 0, 1], np.int32)
+    merged = state.with_merged_memory(now, labels, features)
+    first = np.array([2, 1]) / np.sqrt(5)  # two images of row 0, one of row 1
+    expected = [first, [0, -1], [0, 0], [0, 0]]
+    np.testing.assert_allclose(merged.cluster_memory, expected, atol=1e-6)
+    np.testing.assert_allclose(merged.centres[:2], [[0, 1], [1, 0]], atol=1e-6)
+    assert int(merged.num_clusters) == 2
+    # A row that is zero yet gives way to the images' features.
+    zero = state.with_merged_memory(
+        now.replace(cluster_memory=np.zeros_like(table)), labels, features
+    )
+    np.testing.assert_allclose(zero.cluster_memory[:2], [[0, 1], [1, 0]], atol=1e-6)
+
+
 def test_a_penalty_of_another_criterion_is_refused_at_once():
     with pytest.raises(InputError, match=r"size_penalty is 0.1 .*'max'.* leave it"):
         Config(size_penalty=0.1, merge_criterion="max")
