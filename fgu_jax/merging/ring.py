@@ -133,7 +133,9 @@ def place_layers(
     for start in range(0, len(chosen), height):
         part = chosen[start : start + height]
         block = np.zeros((height, features.shape[1]), np.float32)
-        np.multiply(features[part], frame.scale, out=block[: len(part)])
+        # With any other mode ``take`` would fill a buffer of its own first.
+        np.take(features, part, axis=0, out=block[: len(part)], mode="clip")
+        block *= frame.scale
         valid = np.arange(height) < len(part)
         rows, off = _measured(
             ring.cut(block), ring.cut(valid), frame.origin, mesh=ring.mesh
