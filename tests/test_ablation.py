@@ -212,11 +212,11 @@ def test_only_more_than_the_spread_is_ahead():
     assert said([0.02]).endswith("its spread is not known")
 
 
-def test_without_its_loss_the_local_branch_does_not_stand():
+def test_every_setting_is_judged_by_the_fused_feature():
     without = run("no PEDAL", 0, 0.5, patch_weight=0.0)
     without.history[-1]["global_rank1"] = 0.7
     found = scores.scores([without, run("PEDAL", 0, 0.6)])
-    assert found["no PEDAL"]["rank1"].values == (0.7,)
+    assert found["no PEDAL"]["rank1"].values == (0.5,)
     assert found["PEDAL"]["rank1"].values == (0.6,)
 
 

@@ -4,7 +4,7 @@ import math
 import shlex
 
 from fgu_jax.ablation.runs import Finished
-from fgu_jax.ablation.scores import METRICS, Score, part, scores, verdicts
+from fgu_jax.ablation.scores import METRICS, Score, scores, verdicts
 from fgu_jax.ablation.tables import Table
 from fgu_jax.config import Config
 from fgu_jax.loop import best_epoch
@@ -103,8 +103,7 @@ def _each_run(table: Table, runs: list[Finished]) -> list[list[str]]:
             record = next(r for r in run.history if r["epoch"] == best)
             footnote = f"{_pair(record, 'fused')} ({best})"
         parts = [_pair(last, name) for name in ("global", "local", "fused")]
-        stands = ("global", "local", "fused").index(part(run.config))
-        parts[stands] = f"**{parts[stands]}**"
+        parts[2] = f"**{parts[2]}**"
         rows.append(
             [
                 run.label,

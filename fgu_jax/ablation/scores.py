@@ -6,7 +6,6 @@ import statistics
 
 from fgu_jax.ablation.runs import Finished
 from fgu_jax.ablation.tables import Table
-from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 
 METRICS = ("rank1", "mAP")
@@ -37,16 +36,8 @@ class Score:
         return statistics.stdev(self.values) if len(self.values) > 1 else math.nan
 
 
-def part(config: Config) -> str:
-    """Whose figures stand for a run: ``fused``, or ``global`` where it is all there is.
-
-    Without weight the local branch is random heads that nothing trains.
-    """
-    return "fused" if config.patch_weight > 0 else "global"
-
-
 def scores(runs: list[Finished]) -> dict[str, dict[str, Score]]:
-    """Label of a setting to ``rank1`` and ``mAP``, of its last epoch.
+    """Label of a setting to ``rank1`` and ``mAP`` of the fused feature, last epoch.
 
     A setting is left out while one of its seeds is missing; the others are those of
     the setting that has most.
@@ -64,9 +55,7 @@ def scores(runs: list[Finished]) -> dict[str, dict[str, Score]]:
             continue
         those = sorted(those, key=lambda run: run.config.seed)
         found[label] = {
-            metric: Score(
-                tuple(_last(run)[f"{part(run.config)}_{metric}"] for run in those)
-            )
+            metric: Score(tuple(_last(run)[f"fused_{metric}"] for run in those))
             for metric in METRICS
         }
     return found

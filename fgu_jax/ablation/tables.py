@@ -116,8 +116,9 @@ TABLES = {
             "market1501": {"no PEDAL": (70.5, 40.7), "PEDAL": (73.4, 43.2)},
             "duke": {"no PEDAL": (67.3, 48.8), "PEDAL": (72.2, 53.6)},
         },
-        note="Without PEDAL nothing trains the local branch: the figures are then "
-        "those of the global feature alone.",
+        note="Without PEDAL nothing trains the patch heads: they are then random "
+        "projections of the stripes, and still part of the fused feature. The global "
+        "feature alone is in the list of runs.",
     ),
     5: Table(
         number=5,
@@ -174,9 +175,9 @@ TABLES = {
                 "48.8 49.9 52.0 53.1 53.6 52.4 51.7 50.3",
             ),
         },
-        note="At lambda 0 nothing trains the local branch: those figures are the "
-        "global feature's alone. The paper picks 0.8, though its best mAP on "
-        "Market-1501 is at 0.7.",
+        note="At lambda 0 nothing trains the patch heads: they are then random "
+        "projections of the stripes, and still part of the fused feature. The paper "
+        "picks 0.8, though its best mAP on Market-1501 is at 0.7.",
         figure=4,
     ),
 }

@@ -67,7 +67,6 @@ def _record(table: Table, done: list[runs.Finished], num_planned: int) -> str:
             "setting": run.label,
             "seed": run.config.seed,
             "folder": run.config.directory.name,
-            "stands": scores.part(run.config),
             "last": run.history[-1],
             "untrained": run.history[0],
             "seconds": run.seconds,
