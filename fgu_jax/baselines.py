@@ -5,11 +5,12 @@ import functools
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 from rich.console import Console
 
-from fgu_jax import processes, run_folder, training_data
+from fgu_jax import leaks, processes, run_folder, training_data
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset, Progress, StreamedImages
 from fgu_jax.errors import InputError
@@ -58,6 +59,9 @@ def run(
             f"--method={config.method} does nothing else: choose a method that trains"
         )
     gallery = judge.test[1]
+    leak_check = None
+    if judge.train_labels is not None:
+        leak_check = leaks.check(names, judge.train_labels.identities)
     say = functools.partial(console.print, markup=False)
     with contextlib.ExitStack() as closing:
         closing.enter_context(run_folder.held(config, say))
@@ -70,6 +74,7 @@ def run(
                 fingerprint=training_data.fingerprint(gallery.names, gallery.images),
                 num_images=len(images),
                 step=0,
+                leak_check=None if leak_check is None else asdict(leak_check),
             )
             tracker = Tracker(config.directory, [], console, on_epoch)
             closing.callback(tracker.close)

@@ -312,5 +312,10 @@ def _check_ranges(config: Config) -> None:
         raise InputError(
             "global_weight and patch_weight are both 0: nothing would be learnt"
         )
+    if config.clustering == "kmeans" and config.memory_at_merge == "memory":
+        raise InputError(
+            "memory_at_merge is 'memory' with clustering 'kmeans', whose clusters are "
+            "not made of those before: give memory_at_merge 'features'"
+        )
     if config.seed >= 2**32:
         raise InputError(f"seed is {config.seed}: give less than {2**32}")

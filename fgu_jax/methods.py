@@ -80,6 +80,7 @@ METHODS: dict[str, Method] = {
             "patch_weight": 0.0,
             "attract_weight": 0.0,
             "memory_start": "features",
+            "memory_at_merge": "features",
         },
         paper={
             "batch_size": 16,

@@ -119,3 +119,10 @@ def test_a_penalty_of_another_criterion_is_refused_at_once():
         Config(size_penalty=0.1, merge_criterion="max")
     with pytest.raises(InputError, match="size_penalty is -1"):
         dataclasses.replace(Config(), size_penalty=-1)
+
+
+def test_k_means_has_no_memory_to_go_on_with():
+    with pytest.raises(InputError, match="clustering 'kmeans'.*'features'"):
+        Config(clustering="kmeans", memory_at_merge="memory")
+    tuned = presets.resolve({"preset": "tuned", "method": "pul"})
+    assert (tuned.clustering, tuned.memory_at_merge) == ("kmeans", "features")
