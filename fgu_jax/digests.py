@@ -70,6 +70,7 @@ def warn_unverified(what: str) -> None:
 
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
     ...     warn_unverified("checkpoint 3")
     >>> print(caught[0].message)
     checkpoint 3 is of an earlier version, without digests: it is read unverified
