@@ -37,7 +37,7 @@ from fgu_jax.errors import InputError
 from fgu_jax.methods import HANDCRAFTED
 from fgu_jax.networks import global_dim
 from fgu_jax.optimizer import rate_schedule
-from fgu_jax.placement import place_state
+from fgu_jax.placement import place_state, with_whole_tables
 from fgu_jax.provenance import RunRecord
 from fgu_jax.regrouping import regroup, settle
 from fgu_jax.state import (
@@ -252,12 +252,11 @@ def _run(
                 features = now(images)
                 labels = jax.device_get(state.labels)
                 labels = regroup(config, features, labels, mesh)
-                renewed = (
-                    with_merged_memory
-                    if config.memory_at_merge == "memory"
-                    else with_clusters
-                )
-                state = place(renewed(state, labels, features[0]))
+                if config.memory_at_merge == "memory":
+                    whole = with_whole_tables(state)
+                    state = place(with_merged_memory(whole, labels, features[0]))
+                else:
+                    state = place(with_clusters(state, labels, features[0]))
                 record["merged"] = True
             elif config.centres == "epoch":
                 state = place(with_centres(state, now(images)[0]))

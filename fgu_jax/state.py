@@ -124,7 +124,7 @@ def with_merged_memory(
     pass are others, and the loss has to move the network to where they are.
 
     Args:
-      state: the state before.
+      state: the state before, its tables whole.
       labels: int32 [N], dense, of whole clusters of ``state``'s.
       global_features: float [N, D], unit rows; c is their mean.
 
@@ -138,8 +138,7 @@ def with_merged_memory(
     # A row that no image has come to yet is zero (``memory_start``): its feature then.
     of_images = np.where(length > 0.5, of_images, global_features)
     merged = with_clusters(state, labels, of_images)
-    centres = with_clusters(state, labels, global_features).centres
-    return merged.replace(centres=centres)
+    return with_centres(merged, global_features)
 
 
 def with_centres(state: TrainState, global_features: np.ndarray) -> TrainState:

@@ -5,11 +5,10 @@ import shlex
 
 from fgu_jax.ablation.runs import Finished
 from fgu_jax.ablation.scores import METRICS, Score, scores, verdicts
-from fgu_jax.ablation.tables import Table
+from fgu_jax.ablation.tables import DATASETS, Table
 from fgu_jax.config import Config
 from fgu_jax.loop import best_epoch
 
-_DATASETS = {"market1501": "Market-1501", "duke": "DukeMTMC-reID"}
 _NAMES = {"rank1": "Rank-1", "mAP": "mAP"}
 
 
@@ -30,7 +29,7 @@ def page(
     """
     found = scores(runs)
     seeds = sorted({run.config.seed for run in runs})
-    ours = f"{_DATASETS.get(base.dataset, base.dataset)}, here"
+    ours = f"{DATASETS.get(base.dataset, base.dataset)}, here"
     lines = [f"# Table {table.number}: {table.title}", ""]
     if len(runs) < num_planned:
         lines += [f"**{len(runs)} of {num_planned} runs are done.**", ""]
@@ -67,7 +66,7 @@ def _rows_of(table: Table, found: dict, ours: str) -> list[list[str]]:
     """Settings as rows: tables 2 to 4."""
     heads = [table.head, f"Rank-1 ({ours})", f"mAP ({ours})"]
     for name in table.published:
-        heads += [f"Rank-1 ({_DATASETS[name]}, paper)", "mAP"]
+        heads += [f"Rank-1 ({DATASETS[name]}, paper)", "mAP"]
     rows = [heads]
     for label in table.settings:
         row = [label, *(_cell(found.get(label, {}).get(m)) for m in METRICS)]
@@ -87,7 +86,7 @@ def _columns_of(table: Table, found: dict, ours: str) -> list[list[str]]:
         for k, metric in enumerate(METRICS):
             printed = [figures[label][k] for label in table.settings]
             if any(x is not None for x in printed):
-                title = f"{_DATASETS[name]}, paper"
+                title = f"{DATASETS[name]}, paper"
                 rows.append([title, _NAMES[metric], *map(_printed, printed)])
     return rows
 

@@ -4,10 +4,9 @@ import math
 from pathlib import Path
 
 from fgu_jax.ablation.scores import Score
-from fgu_jax.ablation.tables import Table
+from fgu_jax.ablation.tables import DATASETS, Table
 from fgu_jax.report import style
 
-_DATASETS = {"market1501": "Market-1501", "duke": "DukeMTMC-reID"}
 _PANELS = (("rank1", "Rank-1, %"), ("mAP", "mAP, %"))
 
 
@@ -40,7 +39,7 @@ def write(
                         color=theme.series[k],
                         linestyle=style.LINES[k],
                         marker=style.MARKERS[k],
-                        label=f"{_DATASETS[dataset]}, paper",
+                        label=f"{DATASETS[dataset]}, paper",
                     )
             scores = [found[label][metric] for label in labels]
             spreads = [0.0 if math.isnan(s.spread) else 100 * s.spread for s in scores]

@@ -6,6 +6,8 @@ from typing import Any
 
 from fgu_jax.errors import InputError
 
+DATASETS = {"market1501": "Market-1501", "duke": "DukeMTMC-reID"}
+
 Figures = Mapping[str, tuple[float | None, float | None]]
 
 
