@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fgu_jax.errors import InputError
+from fgu_jax.memory import cluster_centres
 
 __all__ = ["kmeans", "nearest_centres", "reliable_samples"]
 
 Progress = Callable[[int, int, str], None]
 
 _BLOCK_NUMBERS = 1 << 23  # of a block of products
-_COLUMNS = 256  # summed at once in float64
 
 
 def kmeans(
@@ -74,7 +74,7 @@ def kmeans(
         if np.array_equal(found, labels):
             break
         labels = found
-        centres = _means(x, labels, num_clusters)
+        centres = cluster_centres(x, labels, rows=num_clusters)
     _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
     number = np.empty(num_clusters, np.int32)
     order = np.argsort(first)
@@ -149,7 +149,7 @@ def reliable_samples(
         raise InputError(f"labels up to {count - 1} are not dense: number them 0..K-1")
     if not -1 <= threshold <= 1:
         raise InputError(f"threshold is {threshold}: give a cosine, -1 to 1")
-    centres = _means(x, cluster.astype(np.int64), count)
+    centres = cluster_centres(x, cluster, rows=count)
     length = np.linalg.norm(x, axis=1) * np.linalg.norm(centres, axis=1)[cluster]
     product = np.einsum("nd,nd->n", x, centres[cluster])
     cosine = product / np.maximum(length, np.finfo(np.float32).tiny)
@@ -232,16 +232,3 @@ def _without_empty(labels: np.ndarray, squares: np.ndarray, count: int) -> np.nd
         size[labels[row]] -= 1
         labels[row], size[cluster] = cluster, 1
     return labels
-
-
-def _means(x: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Float32 [K, D]: means of the rows of each cluster, none of them empty."""
-    order = np.argsort(labels, kind="stable")
-    size = np.bincount(labels, minlength=count)
-    starts = np.concatenate([[0], np.cumsum(size)[:-1]])
-    means = np.empty((count, x.shape[1]), np.float32)
-    for left in range(0, x.shape[1], _COLUMNS):
-        part = x[order, left : left + _COLUMNS].astype(np.float64)
-        sums = np.add.reduceat(part, starts, axis=0)
-        means[:, left : left + _COLUMNS] = sums / size[:, None]
-    return means
