@@ -1,13 +1,16 @@
-"""Runs one of the paper's tables 2 to 7 over seeds and writes it as Markdown.
+"""Runs a table of ablations over seeds and writes it as Markdown.
 
-2 attracted loss, 3 criterion of merging, 4 PEDAL, 5 k, 6 beta, 7 lambda. Every flag of
-train.py is taken; the table varies one of them. Started again it makes no run twice.
+The paper's: 2 attracted loss, 3 criterion of merging, 4 PEDAL, 5 k, 6 beta, 7 lambda.
+"choices": what the paper leaves open, one change of the configuration at a time. Or
+your own settings, by --try. Every flag of train.py is taken and holds for all runs of
+the table. Started again it makes no run twice.
 """
 
 import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fgu_jax.command_line import (
     Parser,
@@ -16,7 +19,11 @@ from fgu_jax.command_line import (
     given_fields,
     main,
 )
+from fgu_jax.config import Config
 from fgu_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from fgu_jax.ablation import Table
 
 # Set by the table for each run.
 _OWN = ("workdir", "resume", "report")
@@ -29,9 +36,19 @@ def parser() -> Parser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Example: python experiments/ablate.py --table=2 --dataset=synthetic",
-        usage="%(prog)s --table=N [--seeds=K] [--output=FOLDER] [--FIELD=VALUE ...]",
+        usage="%(prog)s --table=N|choices | --try=SETTING [--try=SETTING ...] "
+        "[--seeds=K] [--output=FOLDER] [--FIELD=VALUE ...]",
     )
-    made.add_argument("--table", type=int, required=True, help="2 to 7", metavar="N")
+    which = made.add_mutually_exclusive_group(required=True)
+    which.add_argument("--table", help="2 to 7, or choices", metavar="N")
+    which.add_argument(
+        "--try",
+        dest="tried",
+        action="append",
+        metavar="SETTING",
+        help="a setting to compare with the configuration as it is: FIELD=VALUE, or "
+        "several of them in quotes with spaces between; may be given many times",
+    )
     made.add_argument(
         "--seeds",
         type=int,
@@ -49,19 +66,34 @@ def parser() -> Parser:
     return made
 
 
+def _table(arguments: argparse.Namespace, base: Config, given: dict) -> "Table":
+    """The table that is asked for."""
+    from fgu_jax import ablation
+
+    if arguments.tried:
+        return ablation.tried(base, arguments.tried)
+    if arguments.table == "choices":
+        return ablation.choices(base)
+    if not arguments.table.isdecimal():
+        raise InputError(f"table is {arguments.table!r}: give 2 to 7, or choices")
+    table = ablation.find(int(arguments.table))
+    varied = [field for field in table.fields if field in given]
+    if varied and {} not in table.settings.values():
+        raise InputError(
+            f"{table.stem} varies {varied[0]} over {', '.join(table.settings)}: leave "
+            f"--{varied[0]} out"
+        )
+    return table
+
+
 def ablate(arguments: argparse.Namespace) -> None:
     """Resolves the base configuration, then makes the table run by run."""
-    from fgu_jax import ablation, presets
+    from fgu_jax import presets
     from fgu_jax.methods import HANDCRAFTED
 
-    table = ablation.find(arguments.table)
     given = given_fields(arguments)
-    if table.field in given and None not in table.settings.values():
-        raise InputError(
-            f"table {table.number} varies {table.field} over "
-            f"{', '.join(table.settings)}: leave --{table.field} out"
-        )
     base = presets.resolve(given)
+    table = _table(arguments, base, given)
     if base.method in HANDCRAFTED:
         raise InputError(
             f"--method={base.method} trains nothing: take one that does, such as fgu"

@@ -1,5 +1,6 @@
-"""The paper's tables of ablations, run and written in its own layout."""
+"""Ablations: the paper's tables in its own layout, and choices changed one by one."""
 
+from fgu_jax.ablation.choices import choices, tried
 from fgu_jax.ablation.tables import TABLES, Table, find
 
-__all__ = ["TABLES", "Table", "find"]
+__all__ = ["TABLES", "Table", "choices", "find", "tried"]

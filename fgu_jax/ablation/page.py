@@ -1,4 +1,4 @@
-"""A table of ablations as Markdown, in the paper's own layout, with its figures."""
+"""A table of ablations as Markdown: the paper's own layout, with its figures."""
 
 import math
 import shlex
@@ -30,21 +30,22 @@ def page(
     found = scores(runs)
     seeds = sorted({run.config.seed for run in runs})
     ours = f"{DATASETS.get(base.dataset, base.dataset)}, here"
-    lines = [f"# Table {table.number}: {table.title}", ""]
+    lines = [f"# {table.title}", ""]
     if len(runs) < num_planned:
         lines += [f"**{len(runs)} of {num_planned} runs are done.**", ""]
-    grid = (
-        _columns_of(table, found, ours)
-        if table.across
-        else _rows_of(table, found, ours)
-    )
+    if table.across:
+        grid = _columns_of(table, found, ours)
+    elif table.published:
+        grid = _rows_of(table, found, ours)
+    else:
+        grid = _differences_of(table, found, ours)
     lines += [*_markdown(grid), ""]
     lines += [_how(base, seeds), ""]
     if table.note:
         lines += [table.note, ""]
     if table.figure:
         lines += [f"![Figure {table.figure}](figure-{table.figure}.png)", ""]
-    said = verdicts(table, found)
+    said = verdicts(table, found) if table.published else []
     if said:
         lines += [
             "Differences of the same seed, their mean and standard deviation:",
@@ -88,6 +89,30 @@ def _columns_of(table: Table, found: dict, ours: str) -> list[list[str]]:
             if any(x is not None for x in printed):
                 title = f"{DATASETS[name]}, paper"
                 rows.append([title, _NAMES[metric], *map(_printed, printed)])
+    return rows
+
+
+def _differences_of(table: Table, found: dict, ours: str) -> list[list[str]]:
+    """Settings as rows, each with its difference to the one that is compared with."""
+    rows = [
+        [
+            table.head,
+            f"Rank-1 ({ours})",
+            f"mAP ({ours})",
+            "Rank-1, change",
+            "mAP, change",
+        ]
+    ]
+    full = found.get(table.full, {})
+    for label in table.settings:
+        own = found.get(label, {})
+        row = [label, *(_cell(own.get(m)) for m in METRICS)]
+        for metric in METRICS:
+            if label == table.full or not own or not full:
+                row.append("")
+            else:
+                row.append(_cell(own[metric].less(full[metric]), sign="+"))
+        rows.append(row)
     return rows
 
 
@@ -175,12 +200,12 @@ def command_line(arguments: list[str]) -> str:
     return shlex.join(arguments)
 
 
-def _cell(score: Score | None) -> str:
+def _cell(score: Score | None, *, sign: str = "") -> str:
     if score is None:
         return "not yet"
     if math.isnan(score.spread):
-        return f"{100 * score.mean:.1f}"
-    return f"{100 * score.mean:.1f} ± {100 * score.spread:.1f}"
+        return f"{100 * score.mean:{sign}.1f}"
+    return f"{100 * score.mean:{sign}.1f} ± {100 * score.spread:.1f}"
 
 
 def _printed(value: float | None) -> str:

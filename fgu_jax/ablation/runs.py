@@ -16,6 +16,12 @@ from fgu_jax.errors import InputError
 # Fields that move no figure of a run, or that this package sets itself.
 _ASIDE = frozenset(["workdir", "resume", "report"])
 
+# Fields that `training_data.read_dataset` looks at.
+_OF_DATASET = (
+    *("dataset", "data_dir", "pattern", "limit", "limit_identities"),
+    *("holdout_identities", "difficulty", "skip_bad", "seed"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
@@ -67,16 +73,10 @@ def plan(
     """
     if num_seeds < 1:
         raise InputError(f"seeds is {num_seeds}: give 1 or more")
-    own = getattr(base, table.field)
-    if None in table.settings.values() and own in table.settings.values():
-        raise InputError(
-            f"table {table.number} compares {table.field} {own} with the "
-            f"configuration's own, which is {own}: give --{table.field} another value"
-        )
+    _refuse_equal(table, base)
     found = []
     for seed in range(base.seed, base.seed + num_seeds):
-        for label, value in table.settings.items():
-            changes = {} if value is None else {table.field: value}
+        for label, changes in table.settings.items():
             differs = {k: v for k, v in changes.items() if getattr(base, k) != v}
             stem = "-".join(f"{k}={v}" for k, v in differs.items()) or "base"
             folder = directory / f"{stem}-seed{seed}"
@@ -90,6 +90,20 @@ def plan(
             )
             found.append(Planned(label, config))
     return found
+
+
+def _refuse_equal(table: Table, base: Config) -> None:
+    """Refuses a table that would compare the configuration with itself."""
+    for label, changes in table.settings.items():
+        if label == table.full or {} not in table.settings.values():
+            continue
+        own = {k: getattr(base, k) for k in changes}
+        if own == changes:
+            name, value = next(iter(own.items()))
+            raise InputError(
+                f"{table.stem} compares {name} {value} with the configuration's own, "
+                f"which is {value}: give --{name} another value"
+            )
 
 
 def finished(planned: Planned) -> Finished | None:
@@ -168,7 +182,7 @@ class _DatasetOfSeed:
 
     def of(self, config: Config) -> Dataset:
         # The seed draws the pictures of `synthetic`, and which identities are trained.
-        key = (config.dataset, config.seed)
+        key = tuple(getattr(config, name) for name in _OF_DATASET)
         if self._read is None or self._read[0] != key:
             self._read = (key, training_data.read_dataset(config, None))
         return self._read[1]

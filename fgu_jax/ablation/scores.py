@@ -16,14 +16,14 @@ class Score:
     """Of one figure over seeds.
 
     Attributes:
-      values: one a seed, in 0..1, in order of seeds.
+      values: one a seed, in 0..1 (a difference: -1..1), in order of seeds.
     """
 
     values: tuple[float, ...]
 
     @property
     def mean(self) -> float:
-        """Of the seeds, in 0..1."""
+        """Of the seeds."""
         return statistics.fmean(self.values)
 
     @property
@@ -34,6 +34,11 @@ class Score:
         0.1
         """
         return statistics.stdev(self.values) if len(self.values) > 1 else math.nan
+
+    def less(self, other: "Score") -> "Score":
+        """Differences, seed by seed: the same seed has the same images and order."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Score(tuple(a - b for a, b in pairs))
 
 
 def scores(runs: list[Finished]) -> dict[str, dict[str, Score]]:
@@ -64,8 +69,8 @@ def scores(runs: list[Finished]) -> dict[str, dict[str, Score]]:
 def verdicts(table: Table, found: dict[str, dict[str, Score]]) -> list[str]:
     """The whole method against each other setting, a sentence each.
 
-    Seeds are paired: the same seed has the same images and the same order. The whole
-    method is *ahead* where the mean of the differences is more than their spread.
+    Seeds are paired. The whole method is *ahead* where the mean of the differences is
+    more than their spread.
     """
     if table.full not in found:
         return []
@@ -74,30 +79,27 @@ def verdicts(table: Table, found: dict[str, dict[str, Score]]) -> list[str]:
         if label == table.full:
             continue
         for metric, name in (("rank1", "rank-1"), ("mAP", "mAP")):
-            pairs = zip(
-                found[table.full][metric].values, score[metric].values, strict=True
-            )
-            ahead = Score(tuple(100 * (a - b) for a, b in pairs))
+            ahead = found[table.full][metric].less(score[metric])
             said.append(_sentence(table, label, name, ahead))
     return said
 
 
 def _sentence(table: Table, label: str, name: str, ahead: Score) -> str:
     full, other = _named(table, table.full), _named(table, label)
-    if math.isnan(ahead.spread):
+    mean, spread = 100 * ahead.mean, 100 * ahead.spread
+    if math.isnan(spread):
         return (
-            f"{name}: {full} {ahead.mean:+.1f} against {other}, of one seed: its "
+            f"{name}: {full} {mean:+.1f} against {other}, of one seed: its "
             "spread is not known"
         )
-    if ahead.mean > ahead.spread:
+    if mean > spread:
         what = "ahead by more than the spread"
-    elif ahead.mean < -ahead.spread:
+    elif mean < -spread:
         what = "behind by more than the spread"
     else:
         what = "not ahead by more than the spread"
     return (
-        f"{name}: {full} {ahead.mean:+.1f} (spread {ahead.spread:.1f}) against "
-        f"{other}: **{what}**"
+        f"{name}: {full} {mean:+.1f} (spread {spread:.1f}) against {other}: **{what}**"
     )
 
 

@@ -1,4 +1,4 @@
-"""The paper's tables 2 to 7: which runs they compare, and the figures it prints."""
+"""Tables of ablations; the paper's 2 to 7: which runs, and the figures it prints."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,30 +13,34 @@ Figures = Mapping[str, tuple[float | None, float | None]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """One table of the paper.
+    """One table.
 
     Attributes:
-      number: the paper's.
+      stem: of its files: ``table-2`` for the paper's table 2.
       title: what is compared.
       head: heading of the settings, as printed.
-      field: the field of ``Config`` that the settings differ in.
-      settings: label, as printed, to the field's value; ``None`` is the value of the
-        base configuration.
-      full: label of the setting that is the whole method, in the paper.
+      settings: label, as printed, to the fields of ``Config`` that it sets, with their
+        values; empty is the base configuration.
+      full: label of the setting that the others are compared with: in the paper, the
+        whole method.
       published: dataset to label to rank-1 and mAP in %, ``None`` where not printed.
       note: of the paper's text of this table, where something is to be said.
       figure: number of the paper's plot of it, or ``None``.
     """
 
-    number: int
+    stem: str
     title: str
     head: str
-    field: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]]
     full: str
     published: Mapping[str, Figures]
     note: str = ""
     figure: int | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field that a setting sets, in order."""
+        return tuple(dict.fromkeys(k for v in self.settings.values() for k in v))
 
     @property
     def across(self) -> bool:
@@ -57,8 +61,8 @@ def _columns(values: str, rank1: str, mean_ap: str = "") -> Figures:
     )
 
 
-def _numbers(values: str, kind: type) -> dict[str, Any]:
-    return {text: kind(text) for text in values.split()}
+def _numbers(field: str, values: str, kind: type) -> dict[str, dict[str, Any]]:
+    return {text: {field: kind(text)} for text in values.split()}
 
 
 _NEIGHBORS = "5 10 15 20 25 50"
@@ -67,11 +71,10 @@ _LAMBDAS = "0 0.3 0.6 0.7 0.8 0.9 1 2"
 
 TABLES = {
     2: Table(
-        number=2,
-        title="With and without the attracted loss",
+        stem="table-2",
+        title="Table 2: With and without the attracted loss",
         head="methods",
-        field="attract_weight",
-        settings={"no attracted loss": 0.0, "attracted loss": None},
+        settings={"no attracted loss": {"attract_weight": 0.0}, "attracted loss": {}},
         full="attracted loss",
         published={
             "market1501": {
@@ -85,11 +88,14 @@ TABLES = {
         },
     ),
     3: Table(
-        number=3,
-        title="Three criteria of merging clusters",
+        stem="table-3",
+        title="Table 3: Three criteria of merging clusters",
         head="Criterion",
-        field="merge_criterion",
-        settings={"Maximum": "max", "Centroid": "centroid", "Minimum": "min"},
+        settings={
+            "Maximum": {"merge_criterion": "max"},
+            "Centroid": {"merge_criterion": "centroid"},
+            "Minimum": {"merge_criterion": "min"},
+        },
         full="Minimum",
         published={
             "market1501": {
@@ -108,11 +114,10 @@ TABLES = {
         "Market-1501, then of DukeMTMC-reID.",
     ),
     4: Table(
-        number=4,
-        title="With and without PEDAL in the local branch",
+        stem="table-4",
+        title="Table 4: With and without PEDAL in the local branch",
         head="methods",
-        field="patch_weight",
-        settings={"no PEDAL": 0.0, "PEDAL": None},
+        settings={"no PEDAL": {"patch_weight": 0.0}, "PEDAL": {}},
         full="PEDAL",
         published={
             "market1501": {"no PEDAL": (70.5, 40.7), "PEDAL": (73.4, 43.2)},
@@ -123,11 +128,10 @@ TABLES = {
         "feature alone is in the list of runs.",
     ),
     5: Table(
-        number=5,
-        title="k, the number of neighbours in PEDAL",
+        stem="table-5",
+        title="Table 5: k, the number of neighbours in PEDAL",
         head="k",
-        field="num_neighbors",
-        settings=_numbers(_NEIGHBORS, int),
+        settings=_numbers("num_neighbors", _NEIGHBORS, int),
         full="15",
         published={
             "market1501": _columns(_NEIGHBORS, "68.9 71.7 73.4 72.9 71.1 -"),
@@ -138,11 +142,10 @@ TABLES = {
         figure=2,
     ),
     6: Table(
-        number=6,
-        title="beta, the weight of the attracted loss in RAFL",
+        stem="table-6",
+        title="Table 6: beta, the weight of the attracted loss in RAFL",
         head="beta",
-        field="attract_weight",
-        settings=_numbers(_BETAS, float),
+        settings=_numbers("attract_weight", _BETAS, float),
         full="0.5",
         published={
             "market1501": _columns(
@@ -159,11 +162,10 @@ TABLES = {
         figure=3,
     ),
     7: Table(
-        number=7,
-        title="lambda, the weight of the local branch in the total loss",
+        stem="table-7",
+        title="Table 7: lambda, the weight of the local branch in the total loss",
         head="lambda",
-        field="patch_weight",
-        settings=_numbers(_LAMBDAS, float),
+        settings=_numbers("patch_weight", _LAMBDAS, float),
         full="0.8",
         published={
             "market1501": _columns(
@@ -186,16 +188,16 @@ TABLES = {
 
 
 def find(number: int) -> Table:
-    """The table of this number.
+    """The paper's table of this number.
 
     Raises:
       InputError: a number that is not that of an ablation.
 
     >>> find(3).settings["Maximum"]
-    'max'
+    {'merge_criterion': 'max'}
     """
     if number not in TABLES:
         raise InputError(
-            f"table is {number}: choose one of {', '.join(map(str, TABLES))}"
+            f"table is {number}: give {', '.join(map(str, TABLES))}, or choices"
         )
     return TABLES[number]

@@ -22,7 +22,7 @@ def run_table(
     on_epoch: Callable[[int, runs.Planned, dict], None],
     on_run: Callable[[int, runs.Finished], None],
 ) -> Path:
-    """Makes the runs that are missing and writes ``table-N.md``, ``.json`` and plot.
+    """Makes the runs that are missing and writes its ``.md``, ``.json`` and plot.
 
     The files are written anew after every run, so that a table which is stopped holds
     what was done; started again it makes only what is missing.
@@ -45,7 +45,7 @@ def run_table(
       Stopped: a signal came.
     """
     planned = runs.plan(table, base, num_seeds=num_seeds, directory=directory / RUNS)
-    path = directory / f"table-{table.number}.md"
+    path = directory / f"{table.stem}.md"
     done: list[runs.Finished] = []
     for place, run in enumerate(runs.make(planned, on_epoch)):
         done.append(run)
@@ -75,8 +75,8 @@ def _record(table: Table, done: list[runs.Finished], num_planned: int) -> str:
         for run in done
     ]
     record = {
-        "table": table.number,
-        "field": table.field,
+        "table": table.stem,
+        "settings": dict(table.settings),
         "planned": num_planned,
         "runs": found,
         "verdicts": scores.verdicts(table, scores.scores(done)),
