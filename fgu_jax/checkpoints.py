@@ -30,7 +30,7 @@ from fgu_jax.digests import (
     first_unlike,
     warn_unverified,
 )
-from fgu_jax.errors import InputError, NotWritten
+from fgu_jax.errors import GO_ON, InputError, NotWritten
 from fgu_jax.network_files import (
     calling_orbax,
     first_line,
@@ -265,7 +265,7 @@ class Checkpoints:
         step = self.latest()
         if step is None:
             return "there is no earlier one: make room and start again"
-        return f"checkpoint {step} stays: make room and go on with --resume"
+        return f"checkpoint {step} stays: make room and {GO_ON}"
 
     def _remove_superseded(self, best: int | None) -> None:
         steps = sorted(self._manager.all_steps())

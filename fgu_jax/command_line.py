@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from fgu_jax.config import FIELDS, TYPES, Config
-from fgu_jax.errors import InputError, NotWritten
+from fgu_jax.errors import GO_ON, InputError, NotWritten
 
 
 class Parser(argparse.ArgumentParser):
@@ -88,13 +88,12 @@ def main(
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None = None,
     *,
-    go_on: str = "go on with --resume",
+    go_on: str = GO_ON,
 ) -> NoReturn:
     """Parses, runs, and leaves: 0; 2 and one line for what a user can mend.
 
-    A run that could not write leaves with 1 (``--resume`` goes on with it), one that
-    was asked to stop with 128 + the signal's number, as shells count; ``go_on`` says
-    how what was stopped goes on.
+    A run that could not write leaves with 1, one that was asked to stop with 128 + the
+    signal's number, as shells count; ``go_on`` says how either goes on.
     """
     from fgu_jax.stopping import Stopped
 
@@ -107,6 +106,7 @@ def main(
         command(arguments)
     except (InputError, OSError, MemoryError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
+        line = line.replace(GO_ON, go_on)
         print(f"{parser.prog}: {line}", file=sys.stderr)
         sys.exit(1 if isinstance(error, NotWritten) else 2)
     except Stopped as stopped:

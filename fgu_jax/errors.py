@@ -9,6 +9,9 @@ class InputError(ValueError):
     """
 
 
+GO_ON = "go on with --resume"  # in messages; a command that goes on otherwise says so
+
+
 class NotWritten(InputError):
     """Something of a run could not be written: a full disk, a folder taken away.
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fgu_jax.errors import InputError, NotWritten
+from fgu_jax.errors import GO_ON, InputError, NotWritten
 
 SCRATCH = ".new"
 
@@ -63,4 +63,4 @@ def writing(path: Path) -> Iterator[None]:
         raise NotWritten(f"{error}; {_MEND}") from error
 
 
-_MEND = "make room and go on with --resume"
+_MEND = f"make room and {GO_ON}"

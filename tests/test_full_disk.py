@@ -7,19 +7,30 @@ import os
 import pytest
 from test_kill import Training, assert_same_run
 
-from fgu_jax import command_line
-from fgu_jax.errors import NotWritten
+from fgu_jax import command_line, run_files
 
 
-def test_what_cannot_be_written_has_its_own_exit_code(capsys):
+@pytest.mark.parametrize(
+    ("how", "mend"),
+    [
+        ({}, "make room and go on with --resume"),
+        (
+            {"go_on": "the same command goes on"},
+            "make room and the same command goes on",
+        ),
+    ],
+)
+def test_what_cannot_be_written_has_its_own_exit_code(capsys, tmp_path, how, mend):
     def command(_):
-        raise NotWritten("metrics.jsonl cannot be written:\n  make room")
+        run_files.append(tmp_path / "gone" / "metrics.jsonl", "{}\n")
 
     with pytest.raises(SystemExit) as left:
-        command_line.main(command, argparse.ArgumentParser(prog="train.py"), [])
+        command_line.main(command, argparse.ArgumentParser(prog="x.py"), [], **how)
     assert left.value.code == 1
-    said = "train.py: metrics.jsonl cannot be written: make room\n"
-    assert capsys.readouterr().err == said
+    said = capsys.readouterr().err
+    assert said.startswith("x.py: ")
+    assert said.endswith(f"cannot be written: No such file or directory; {mend}\n")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.slow
