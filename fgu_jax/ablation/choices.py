@@ -36,6 +36,10 @@ def choices(base: Config) -> Table:
     {'batch_size': 16}
     """
     rate, heads = base.learning_rate, base.head_learning_rate or base.learning_rate
+
+    def times(value: float, factor: float) -> float:
+        return float(f"{value * factor:.6g}")  # 0.009, not 0.009000000000000001
+
     changes: list[dict[str, Any]] = [
         *_each("memory_start", ("features", "zeros")),
         *_each("memory_at_merge", ("features", "memory")),
@@ -45,15 +49,15 @@ def choices(base: Config) -> Table:
         *_each("patch_weight", (0.0,)),
         *_each("neck", (False, True)),
         *_each("keep_statistics", (False, True)),
-        *_each("learning_rate", (rate / 3, 3 * rate)),
-        *_each("head_learning_rate", (heads / 10, 10 * heads)),
+        *_each("learning_rate", (times(rate, 1 / 3), times(rate, 3))),
+        *_each("head_learning_rate", (times(heads, 0.1), times(heads, 10))),
         *_each("color_jitter", (0.0, 0.3, 0.6)),
         *_each("erasing", (0.0, 0.5)),
         *_each("batch_size", (max(base.batch_size // 2, 1), 2 * base.batch_size)),
         *_each(
             "num_neighbors", (max(base.num_neighbors // 3, 1), 2 * base.num_neighbors)
         ),
-        *_each("merge_fraction", (0.0, base.merge_fraction / 2)),
+        *_each("merge_fraction", (0.0, times(base.merge_fraction, 0.5))),
         {
             "image_height": 2 * base.image_height,
             "image_width": 2 * base.image_width,
