@@ -93,6 +93,17 @@ def history(workdir):
     return [json.loads(line) for line in text.splitlines()]
 
 
+def assert_trained_alike(first, second):
+    for one, two in zip(history(first), history(second), strict=True):
+        assert set(one) == set(two)
+        for name in one:
+            assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
+    same = arrays(first), arrays(second)
+    np.testing.assert_array_equal(same[0]["labels"], same[1]["labels"])
+    for name in ("cluster_memory", "patch_memory"):
+        np.testing.assert_allclose(same[1][name], same[0][name], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -110,18 +121,23 @@ def test_two_processes_train_what_one_trains(alone, drawn_folder, tmp_path, chan
     assert codes == [0, 0], said
     assert "epoch" in said[0][0]
     assert "epoch" not in said[1][0]  # only the first one talks
-    for one, two in zip(history(alone), history(workdir), strict=True):
-        assert set(one) == set(two)
-        for name in one:
-            assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
-    same = arrays(alone), arrays(workdir)
-    np.testing.assert_array_equal(same[0]["labels"], same[1]["labels"])
-    for name in ("cluster_memory", "patch_memory"):
-        np.testing.assert_allclose(same[1][name], same[0][name], atol=1e-4)
+    assert_trained_alike(alone, workdir)
     for name in ("clusters.csv", "config.json", "run.json"):
         assert (workdir / name).exists()
     record = json.loads((workdir / "run.json").read_text())
     assert record["sessions"][0]["devices"]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_cut_tables_that_go_on_over_a_merge(drawn_folder, tmp_path):
+    """V is merged as a whole, and cut over the processes again."""
+    going_on = {"memory_at_merge": "memory", "centres": "memory"}
+    codes, said = end(start(tmp_path / "one", drawn_folder, 4, **going_on))
+    assert codes == [0], said
+    both = start_two(tmp_path / "two", drawn_folder, shard_tables=True, **going_on)
+    codes, said = end(*both)
+    assert codes == [0, 0], said
+    assert_trained_alike(tmp_path / "one", tmp_path / "two")
 
 
 @pytest.mark.slow
