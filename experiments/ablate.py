@@ -122,15 +122,19 @@ def ablate(arguments: argparse.Namespace) -> None:
             name = planned.config.directory.name
             progress.update(epochs, description=name, completed=record["epoch"])
 
-        def on_run(place, run):
-            progress.update(runs, completed=place + 1)
+        def on_run(done, run):
+            progress.update(runs, completed=done)
             name, last = run.config.directory.name, run.history[-1]
             console.print(
-                f"{time.strftime('%H:%M:%S')}  {place + 1}/{total}  {name}  fused "
+                f"{time.strftime('%H:%M:%S')}  {done}/{total}  {name}  fused "
                 f"rank-1 {100 * last['fused_rank1']:.1f} mAP "
                 f"{100 * last['fused_mAP']:.1f}  {run.seconds / 60:.1f} min",
                 markup=False,
             )
+
+        def on_wait(others):
+            names = ", ".join(one.config.directory.name for one in others)
+            console.print(f"other processes train {names}: waiting", markup=False)
 
         path = write.run_table(
             table,
@@ -140,6 +144,7 @@ def ablate(arguments: argparse.Namespace) -> None:
             command=page.command_line(["python", *sys.argv]),
             on_epoch=on_epoch,
             on_run=on_run,
+            on_wait=on_wait,
         )
     console.print(f"table in {path}", markup=False)
 

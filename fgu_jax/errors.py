@@ -9,6 +9,10 @@ class InputError(ValueError):
     """
 
 
+class InUse(InputError):
+    """Another process trains in the run's folder."""
+
+
 GO_ON = "go on with --resume"  # in messages; a command that goes on otherwise says so
 
 

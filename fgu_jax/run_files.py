@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +11,27 @@ from fgu_jax.errors import GO_ON, InputError, NotWritten
 SCRATCH = ".new"
 
 
-def replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str, *, shared: bool = False) -> None:
     """Puts ``text`` in place of what the file held; the whole of it or nothing.
+
+    Args:
+      path: of the file.
+      text: all of it.
+      shared: another process may be writing the same file.
 
     Raises:
       NotWritten: a full disk, or a folder that cannot be written.
     """
-    scratch = path.with_name(path.name + SCRATCH)
+    scratch = scratch_of(path) if shared else path.with_name(path.name + SCRATCH)
     with writing(path):
         scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
         os.replace(scratch, path)
+
+
+def scratch_of(path: Path) -> Path:
+    """Where this process alone writes what is to replace ``path``; of the same kind."""
+    own = f"{socket.gethostname()}-{os.getpid()}"
+    return path.with_name(f"{path.stem}-{own}{SCRATCH}{path.suffix}")
 
 
 def append(path: Path, line: str) -> None:

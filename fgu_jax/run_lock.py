@@ -20,7 +20,7 @@ except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
 from fgu_jax import run_files
-from fgu_jax.errors import InputError
+from fgu_jax.errors import InputError, InUse
 
 NAME = "run.lock"
 # Filesystems without locks, some of them network ones, answer with one of these.
@@ -32,7 +32,7 @@ def check_free(directory: Path) -> None:
     """Refuses a folder that another process trains in; writes nothing.
 
     Raises:
-      InputError: it is in use; by which process, on which machine, since when.
+      InUse: by which process, on which machine, since when.
     """
     try:
         file = (directory / NAME).open("rb")
@@ -51,7 +51,7 @@ def hold(directory: Path, warn: Callable[[str], object]) -> Iterator[None]:
       warn: told, in one line, where the filesystem knows no locks; the run goes on.
 
     Raises:
-      InputError: another process trains there.
+      InUse: another process trains there.
       NotWritten: the file cannot be made.
     """
     with run_files.writing(directory):
@@ -83,7 +83,7 @@ def _lock(file: IO, directory: Path, *, shared: bool) -> bool:
             if time.monotonic() < give_up:
                 time.sleep(0.05)
                 continue
-            raise InputError(
+            raise InUse(
                 f"{directory} is in use{_holder(directory)}: wait until that run has "
                 "ended, or choose another --workdir"
             ) from None

@@ -56,7 +56,7 @@ def without_training(monkeypatch) -> Trained:
             (folder / "config.json").write_text(config.to_json())
             raise KeyboardInterrupt
         made.append((folder.name, config.resume))
-        folder.mkdir(parents=True, exist_ok=config.resume)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(config.to_json())
         value = 0.5 + 0.01 * config.seed + 0.1 * (config.attract_weight > 0)
         lines = [
@@ -76,7 +76,7 @@ def without_training(monkeypatch) -> Trained:
     return made
 
 
-def table(which, folder, *, num_seeds=2, base=BASE):
+def table(which, folder, *, num_seeds=2, base=BASE, on_wait=lambda _: None):
     return write.run_table(
         which if isinstance(which, ablation.Table) else ablation.find(which),
         base,
@@ -85,4 +85,5 @@ def table(which, folder, *, num_seeds=2, base=BASE):
         command="ablate.py",
         on_epoch=lambda *_: None,
         on_run=lambda *_: None,
+        on_wait=on_wait,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from table_runs import BASE, run, table, without_training
 
-from fgu_jax import ablation, presets, programs
+from fgu_jax import ablation, loop, presets, programs, run_lock
 from fgu_jax.ablation import page, plot, runs, scores
 from fgu_jax.config import FIELDS
 from fgu_jax.errors import InputError
@@ -102,6 +102,50 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, trained):
     record = json.loads((tmp_path / "table-2.json").read_text())
     assert [one["seed"] for one in record["runs"]] == [0, 0, 1, 1]
     assert record["runs"][0]["seconds"] == 2.5
+
+
+@pytest.mark.parametrize("other_ends", [True, False])
+def test_a_run_of_another_process_is_left_to_it(
+    tmp_path, trained, monkeypatch, other_ends
+):
+    """It is waited for; one whose process dies is trained here."""
+    theirs = "attract_weight=0.0-seed0"
+    folder = tmp_path / "runs" / theirs
+    folder.mkdir(parents=True)
+    lock = run_lock.hold(folder, pytest.fail)
+    lock.__enter__()
+    waited = []
+
+    def sleep(seconds):
+        assert [name for name, _ in trained] == ["base-seed0"]
+        if other_ends:
+            made = runs.plan(
+                ablation.find(2), BASE, num_seeds=1, directory=folder.parent
+            )
+            loop.fit(
+                dataclasses.replace(made[0].config, resume=True),
+                None,
+                quiet=True,
+                on_epoch=lambda _: None,
+            )
+            trained.pop()
+        lock.__exit__(None, None, None)
+
+    monkeypatch.setattr(runs.time, "sleep", sleep)
+    monkeypatch.setattr(run_lock, "_PATIENCE_SECONDS", 0.0)
+    path = table(2, tmp_path, num_seeds=1, on_wait=waited.extend)
+    assert [one.config.directory.name for one in waited] == [theirs]
+    assert [name for name, _ in trained] == ["base-seed0"] + [theirs] * (not other_ends)
+    text = path.read_text()
+    # As planned, in whatever order they ended.
+    assert text.index("| no attracted loss | 0 |") < text.index(
+        "| attracted loss | 0 |"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "runs",
+        "table-2.json",
+        "table-2.md",
+    ]
 
 
 def test_a_run_with_other_settings_is_not_taken(tmp_path, trained):

@@ -1,20 +1,26 @@
-"""The runs of a table: planned, made one after another, never made twice."""
+"""The runs of a table: planned, made one after another, never made twice.
+
+Several processes may make one table: each trains what no other one is training.
+"""
 
 import dataclasses
 import functools
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fgu_jax import config_values, loop, training_data
+from fgu_jax import config_values, loop, run_lock, training_data
 from fgu_jax.ablation.tables import Table
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
-from fgu_jax.errors import InputError
+from fgu_jax.errors import InputError, InUse
 
 # Fields that move no figure of a run, or that this package sets itself.
 _ASIDE = frozenset(["workdir", "resume", "report"])
+
+_LOOK_SECONDS = 5.0  # between looks at what other processes train
 
 # Fields that `training_data.read_dataset` looks at.
 _OF_DATASET = (
@@ -141,13 +147,21 @@ def finished(planned: Planned) -> Finished | None:
 
 
 def make(
-    planned: list[Planned], on_epoch: Callable[[int, Planned, dict], None]
-) -> Iterator[Finished]:
+    planned: list[Planned],
+    on_epoch: Callable[[int, Planned, dict], None],
+    on_wait: Callable[[list[Planned]], None],
+) -> Iterator[tuple[int, Finished]]:
     """Every run in its turn: read where it is finished, gone on with, or begun.
+
+    A run that another process trains is left to it, and looked at again at the end.
 
     Args:
       planned: the runs.
       on_epoch: called with a run's place, the run, and each epoch's record.
+      on_wait: called once with the runs of other processes that are waited for.
+
+    Yields:
+      The place of a run, and the run, as they come to an end.
 
     Raises:
       InputError: as ``finished``, for any of them, before the first is begun; and what
@@ -157,21 +171,41 @@ def make(
     for one in planned:
         finished(one)
     data = _DatasetOfSeed()
-    for place, one in enumerate(planned):
-        done = finished(one)
-        if done is None:
-            config = dataclasses.replace(
-                one.config, resume=(one.config.directory / "config.json").exists()
-            )
-            watch = functools.partial(on_epoch, place, one)
-            loop.fit(config, data.of(config), quiet=True, on_epoch=watch)
-            done = finished(one)
-        if done is None:
-            raise InputError(
-                f"{one.config.directory} was trained and is not whole: look at its "
-                "metrics.jsonl"
-            )
-        yield done
+    left = dict(enumerate(planned))
+    waits = False
+    while left:
+        before = len(left)
+        for place, one in list(left.items()):
+            try:
+                done = finished(one) or _train(
+                    one, functools.partial(on_epoch, place, one), data
+                )
+            except InUse:
+                continue
+            del left[place]
+            yield place, done
+        if len(left) == before:
+            if not waits:
+                on_wait(list(left.values()))
+                waits = True
+            time.sleep(_LOOK_SECONDS)
+
+
+def _train(
+    one: Planned, on_epoch: Callable[[dict], None], data: "_DatasetOfSeed"
+) -> Finished:
+    run_lock.check_free(one.config.directory)
+    config = dataclasses.replace(
+        one.config, resume=(one.config.directory / "config.json").exists()
+    )
+    loop.fit(config, data.of(config), quiet=True, on_epoch=on_epoch)
+    done = finished(one)
+    if done is None:
+        raise InputError(
+            f"{one.config.directory} was trained and is not whole: look at its "
+            "metrics.jsonl"
+        )
+    return done
 
 
 class _DatasetOfSeed:

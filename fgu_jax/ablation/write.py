@@ -21,6 +21,7 @@ def run_table(
     command: str,
     on_epoch: Callable[[int, runs.Planned, dict], None],
     on_run: Callable[[int, runs.Finished], None],
+    on_wait: Callable[[list[runs.Planned]], None] = lambda waited_for: None,
 ) -> Path:
     """Makes the runs that are missing and writes its ``.md``, ``.json`` and plot.
 
@@ -34,7 +35,8 @@ def run_table(
       directory: where the files and, in ``runs/``, the runs' folders go.
       command: that is to stand in the table.
       on_epoch: called with a run's place, the run, and each epoch's record.
-      on_run: called with the place of each run that is done, and the run.
+      on_run: called with the number of runs that are done, and the last of them.
+      on_wait: called once with runs of other processes that are waited for.
 
     Returns:
       The Markdown file.
@@ -46,17 +48,21 @@ def run_table(
     """
     planned = runs.plan(table, base, num_seeds=num_seeds, directory=directory / RUNS)
     path = directory / f"{table.stem}.md"
-    done: list[runs.Finished] = []
-    for place, run in enumerate(runs.make(planned, on_epoch)):
-        done.append(run)
+    found: dict[int, runs.Finished] = {}
+    for place, run in runs.make(planned, on_epoch, on_wait):
+        found[place] = run
+        done = [found[place] for place in sorted(found)]
         text = page.page(table, base, done, num_planned=len(planned), command=command)
-        run_files.replace(path, text)
-        run_files.replace(path.with_suffix(".json"), _record(table, done, len(planned)))
+        record = _record(table, done, len(planned))
+        run_files.replace(path, text, shared=True)
+        run_files.replace(path.with_suffix(".json"), record, shared=True)
         if table.figure:
             target = directory / f"figure-{table.figure}.png"
             with run_files.writing(target):
-                plot.write(table, scores.scores(done), f"{base.dataset}, here", target)
-        on_run(place, run)
+                scratch, title = run_files.scratch_of(target), f"{base.dataset}, here"
+                plot.write(table, scores.scores(done), title, scratch)
+                scratch.replace(target)
+        on_run(len(done), run)
     return path
 
 
