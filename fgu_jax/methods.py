@@ -53,6 +53,8 @@ METHODS: dict[str, Method] = {
             "temperature": 0.1,
             "merge_criterion": "min",
             "size_penalty": 0.003,
+            "merge_features": "global",
+            "memory_at_merge": "features",
         },
         paper={
             "batch_size": 16,

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import types
 
 from small_run import SMALL_RUN
 
@@ -72,7 +73,8 @@ def without_training(monkeypatch) -> Trained:
         (folder / "clusters.csv").write_text("")
 
     monkeypatch.setattr(loop, "fit", fit)
-    monkeypatch.setattr(runs.training_data, "read_dataset", lambda *_: None)
+    labelled = types.SimpleNamespace(query=())
+    monkeypatch.setattr(runs.training_data, "read_dataset", lambda *_: labelled)
     return made
 
 

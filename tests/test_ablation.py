@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import types
 
 import numpy as np
 import pytest
@@ -91,8 +92,9 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, trained):
         table(2, tmp_path)
     half = (tmp_path / "table-2.md").read_text()
     assert "**3 of 4 runs are done.**" in half
-    # Two seeds of one setting, one of the other: that one waits.
-    assert "| attracted loss | not yet | not yet | 73.4 |" in half
+    # Two seeds of one setting, one of the other: both are judged by the one they share.
+    assert "| no attracted loss | 50.0 | 50.0 | 70.2 |" in half
+    assert "| attracted loss | 60.0 | 60.0 | 73.4 |" in half
     trained.stop_after = math.inf
     whole = table(2, tmp_path).read_text()
     assert [resumed for _, resumed in trained] == [False] * 3 + [True]
@@ -191,8 +193,41 @@ def test_every_setting_is_judged_by_the_fused_feature():
     without = run("no PEDAL", 0, 0.5, patch_weight=0.0)
     without.history[-1]["global_rank1"] = 0.7
     found = scores.scores([without, run("PEDAL", 0, 0.6)])
-    assert found["no PEDAL"]["rank1"].values == (0.5,)
-    assert found["PEDAL"]["rank1"].values == (0.6,)
+    assert found["no PEDAL"]["rank1"].of_seed == {0: 0.5}
+    assert found["PEDAL"]["rank1"].of_seed == {0: 0.6}
+
+
+def test_settings_are_compared_by_seeds_that_both_have():
+    both = [run("no PEDAL", seed, 0.1 + 0.1 * seed) for seed in (0, 2)]
+    both += [run("PEDAL", seed, 0.2 + 0.1 * seed) for seed in (1, 2)]
+    found = scores.scores(both)
+    assert set(found["PEDAL"]["rank1"].of_seed) == {2}
+    text = scores.verdicts(ablation.find(4), found)[0]
+    assert "“PEDAL” +10.0 against “no PEDAL”, of one seed" in text
+    # Nothing in common: the lower seed stands, and who has none of it waits.
+    apart = scores.scores([both[1], both[2]])
+    assert list(apart) == ["PEDAL"]
+
+
+def test_a_table_says_what_its_runs_warned_of():
+    warned = run("PEDAL", 0, 0.5)
+    warned.session["warnings"] = [{"epoch": 3, "message": "features have collapsed"}]
+    warned.session["leak_check"] = {"rows_by_name": False}
+    text = page.page(ablation.find(4), BASE, [warned], num_planned=2, command="")
+    assert "- **warning**, PEDAL, seed 0: leak check: rows depend on" in text
+    assert "- **warning**, PEDAL, seed 0, epoch 3: features have collapsed\n" in text
+    assert "method `fgu`" in text
+
+
+def test_data_that_name_nobody_are_refused_before_any_training(
+    tmp_path, trained, monkeypatch
+):
+    monkeypatch.setattr(
+        runs.training_data, "read_dataset", lambda *_: types.SimpleNamespace(query=None)
+    )
+    with pytest.raises(InputError, match="names no identities to evaluate on"):
+        table(2, tmp_path)
+    assert not trained
 
 
 def test_figures_that_are_not_there_are_refused():
@@ -204,7 +239,7 @@ def test_figures_that_are_not_there_are_refused():
 
 def test_a_spread_of_three_seeds():
     # 1, 2 and 4: mean 7/3, variance of a sample 7/3.
-    score = scores.Score((0.01, 0.02, 0.04))
+    score = scores.Score({0: 0.01, 1: 0.02, 2: 0.04})
     np.testing.assert_allclose(
         [score.mean, score.spread], [7 / 300, math.sqrt(7 / 3) / 100]
     )
@@ -216,8 +251,13 @@ def test_a_spread_of_three_seeds():
 @pytest.mark.parametrize(
     ("number", "changes", "message"),
     [
-        (2, {"attract_weight": 0.0}, "compares attract_weight 0.0 with the config"),
-        (4, {"patch_weight": 0.0}, "give --patch_weight another value"),
+        (2, {"attract_weight": 0.0}, "its own attract_weight is 0.0"),
+        (4, {"patch_weight": 0.0}, "its own patch_weight is 0.0: change that"),
+        (2, {"merge_fraction": 0.0}, "attract_weight makes no difference in it"),
+        (3, {"clustering": "kmeans"}, "'Maximum' and 'Centroid' would be one run"),
+        (3, {"global_weight": 0.0}, "merge_criterion makes no difference in it"),
+        (5, {"patch_weight": 0.0}, "num_neighbors makes no difference in it"),
+        (6, {"global_weight": 0.0}, "attract_weight makes no difference in it"),
     ],
 )
 def test_a_comparison_with_itself_is_refused(tmp_path, number, changes, message):

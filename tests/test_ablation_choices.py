@@ -35,6 +35,23 @@ def test_every_choice_changes_one_thing_and_can_be_run(preset, tmp_path):
         assert set(differs) <= {"image_height", "image_width"} or len(differs) == 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "not_there"),
+    [
+        ({"method": "pul"}, {"memory_at_merge", "merge_fraction", "num_neighbors"}),
+        ({"method": "paul"}, {"attract_weight", "patch_weight", "memory_start"}),
+        ({"method": "buc"}, {"num_neighbors", "centres", "attract_start"}),
+        ({"merge_criterion": "max"}, {"size_penalty"}),
+    ],
+)
+def test_what_makes_no_difference_is_no_choice(changes, not_there, tmp_path):
+    base = presets.resolve({"dataset": "market1501"} | changes)
+    found = ablation.choices(base)
+    assert not not_there & set(found.fields)
+    assert {"neck", "learning_rate"} <= set(found.fields)
+    runs.plan(found, base, num_seeds=1, directory=tmp_path)
+
+
 def test_choices_cover_what_the_paper_leaves_open():
     fields = ablation.choices(presets.resolve({"preset": "tuned"})).fields
     wanted = {
@@ -92,6 +109,8 @@ def test_a_table_that_grows_says_what_is_not_there_yet():
         (["neck='"], "--try=neck=': No closing quotation"),
         (["nekc=1"], "unknown field 'nekc': did you mean 'neck'"),
         (["seed=3"], "seed is the same for all runs of a table, give --seed itself"),
+        (["holdout_identities=9"], "holdout_identities is the same for all runs"),
+        (["workdir=x"], "workdir is set by the table for each run"),
         (["neck=maybe"], "neck is 'maybe'"),
         (["neck=false"], "the configuration has these values already"),
         (["neck=true", "--neck=1"], "--try=--neck=1 is given twice"),
@@ -100,6 +119,20 @@ def test_a_table_that_grows_says_what_is_not_there_yet():
 def test_settings_that_cannot_be_tried_are_refused(texts, message):
     with pytest.raises(InputError, match=message):
         ablation.tried(presets.resolve(SMALL_RUN), texts)
+
+
+def test_a_folder_is_named_by_a_path_without_making_folders(tmp_path):
+    own = ablation.tried(BASE, ["init=../a/b.pth"])
+    last = runs.plan(own, BASE, num_seeds=1, directory=tmp_path)[-1]
+    assert last.config.directory.parent == tmp_path
+    assert last.config.init == "../a/b.pth"
+
+
+def test_a_setting_that_never_runs_is_refused_before_any_run(tmp_path, trained):
+    own = ablation.tried(BASE, ["neck=true", "num_patches=3"])
+    with pytest.raises(InputError, match="num_patches"):
+        table(own, tmp_path)
+    assert not trained
 
 
 def test_a_setting_that_the_configuration_rules_out_is_refused_before_any_run(

@@ -1,9 +1,11 @@
 """One change at a time: the choices that the paper leaves open, or a user's own."""
 
+import dataclasses
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fgu_jax.ablation.sameness import figures_key
 from fgu_jax.ablation.tables import Table
 from fgu_jax.config import FIELDS, Config
 from fgu_jax.config_values import parse_value, unknown
@@ -11,10 +13,15 @@ from fgu_jax.errors import InputError
 
 BASE = "as it is"
 
-# A run's own, what all runs of a table share, and what is resolved before a table is.
-_NOT_VARIED = frozenset(
-    ["workdir", "resume", "report", "seed", "dataset", "data_dir", "preset", "method"]
+# What all runs of a table share, or figures could not be compared.
+_SHARED = frozenset(
+    [
+        *("seed", "dataset", "data_dir", "pattern", "limit", "limit_identities"),
+        *("holdout_identities", "difficulty", "skip_bad", "average_precision"),
+        *("preset", "method"),
+    ]
 )
+_OF_TABLE = frozenset(["workdir", "resume", "report"])
 _NOTE = (
     "Every row changes what its name says and nothing else. The differences are to the "
     f"row “{BASE}” of the same seed."
@@ -24,7 +31,8 @@ _NOTE = (
 def choices(base: Config) -> Table:
     """The choices that decide what is learnt, each against the configuration's own.
 
-    Those that the configuration has made already are left out.
+    Those that the configuration has made already, that it rules out, or that make no
+    difference in it are left out.
 
     Args:
       base: whose values are changed, one at a time.
@@ -57,15 +65,15 @@ def choices(base: Config) -> Table:
         *_each(
             "num_neighbors", (max(base.num_neighbors // 3, 1), 2 * base.num_neighbors)
         ),
+        *_each("size_penalty", (0.0, 0.003, 0.01)),
         *_each("merge_fraction", (0.0, times(base.merge_fraction, 0.5))),
         {
             "image_height": 2 * base.image_height,
             "image_width": 2 * base.image_width,
         },
     ]
-    if base.merge_criterion == "min":
-        changes += _each("size_penalty", (0.0, 0.003, 0.01))
-    return _table("choices", "One choice changed at a time", base, changes)
+    kept = [change for change in changes if _makes_a_difference(base, change)]
+    return _table("choices", "One choice changed at a time", base, kept)
 
 
 def tried(base: Config, settings: Iterable[str]) -> Table:
@@ -93,6 +101,14 @@ def tried(base: Config, settings: Iterable[str]) -> Table:
             raise InputError(f"--try={text} is given twice: leave one out")
         changes.append(change)
     return _table("tried", "Settings tried, one at a time", base, changes)
+
+
+def _makes_a_difference(base: Config, change: Mapping[str, Any]) -> bool:
+    try:
+        changed = dataclasses.replace(base, **change)
+    except InputError:  # what is changed goes with something else alone
+        return False
+    return figures_key(changed) != figures_key(base)
 
 
 def _each(field: str, values: Iterable[Any]) -> list[dict[str, Any]]:
@@ -133,7 +149,9 @@ def _parse(text: str) -> dict[str, Any]:
         name = name.removeprefix("--")
         if name not in FIELDS:
             raise InputError(f"--try={text}: {unknown('field', name, FIELDS)}")
-        if name in _NOT_VARIED:
+        if name in _OF_TABLE:
+            raise InputError(f"--try={text}: {name} is set by the table for each run")
+        if name in _SHARED:
             raise InputError(
                 f"--try={text}: {name} is the same for all runs of a table, give "
                 f"--{name} itself"

@@ -7,6 +7,7 @@ from fgu_jax.ablation.runs import Finished
 from fgu_jax.ablation.scores import METRICS, Score, scores, verdicts
 from fgu_jax.ablation.tables import DATASETS, Table
 from fgu_jax.config import Config
+from fgu_jax.leaks import LeakCheck
 from fgu_jax.loop import best_epoch
 
 _NAMES = {"rank1": "Rank-1", "mAP": "mAP"}
@@ -28,7 +29,7 @@ def page(
       InputError: a run that had nothing to be evaluated on.
     """
     found = scores(runs)
-    seeds = sorted({run.config.seed for run in runs})
+    seeds = sorted({k for of in found.values() for k in of["rank1"].of_seed})
     ours = f"{DATASETS.get(base.dataset, base.dataset)}, here"
     lines = [f"# {table.title}", ""]
     if len(runs) < num_planned:
@@ -59,6 +60,8 @@ def page(
         "on. The last epoch is the result.",
         "",
     ]
+    warned = _warnings(runs)
+    lines += [*warned, ""] if warned else []
     lines += _made_with(runs, command)
     return "\n".join(lines) + "\n"
 
@@ -158,11 +161,31 @@ def _how(base: Config, seeds: list[int]) -> str:
         else "no seed yet"
     )
     return (
-        f"Figures in %, {over}; {base.dataset}, {split}; {base.backbone} from {start}, "
+        f"Figures in %, {over}; {base.dataset}, {split}; method `{base.method}`, "
+        f"{base.backbone} from {start}, "
         f"{base.image_height} x {base.image_width}, {base.epochs} epochs, preset "
         f"`{base.preset}`; the last epoch, fused feature; AP is "
         f"{formula[base.average_precision]}."
     )
+
+
+def _warnings(runs: list[Finished]) -> list[str]:
+    """What the runs warned of: the leak check, and the watch at its first epoch."""
+    said = []
+    for run in runs:
+        name = f"{run.label}, seed {run.config.seed}"
+        check = run.session.get("leak_check")
+        leak = LeakCheck(**check).warning if check else None
+        if leak:
+            said.append(f"- **warning**, {name}: {leak}")
+        watch = run.session.get("warnings", [])
+        if watch:
+            first = watch[0]
+            said.append(
+                f"- **warning**, {name}, epoch {first['epoch']}: {first['message']}"
+                + (f"; and {len(watch) - 1} more" if len(watch) > 1 else "")
+            )
+    return said
 
 
 def _made_with(runs: list[Finished], command: str) -> list[str]:

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fgu_jax import config_values, loop, run_lock, training_data
+from fgu_jax import config_values, loop, run_lock, starting, training_data
+from fgu_jax.ablation.sameness import figures_key, idle_fields
 from fgu_jax.ablation.tables import Table
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
 from fgu_jax.errors import InputError, InUse
+from fgu_jax.step import make_mesh
 
 # Fields that move no figure of a run, or that this package sets itself.
 _ASIDE = frozenset(["workdir", "resume", "report"])
@@ -75,16 +77,17 @@ def plan(
       directory: where the runs' folders are.
 
     Raises:
-      InputError: fewer than one seed; a setting that the configuration rules out.
+      InputError: fewer than one seed; a setting that the configuration rules out, or
+        that makes no difference in it.
     """
     if num_seeds < 1:
         raise InputError(f"seeds is {num_seeds}: give 1 or more")
-    _refuse_equal(table, base)
     found = []
     for seed in range(base.seed, base.seed + num_seeds):
         for label, changes in table.settings.items():
             differs = {k: v for k, v in changes.items() if getattr(base, k) != v}
             stem = "-".join(f"{k}={v}" for k, v in differs.items()) or "base"
+            stem = stem.replace("/", "%2F")
             folder = directory / f"{stem}-seed{seed}"
             config = dataclasses.replace(
                 base,
@@ -95,20 +98,25 @@ def plan(
                 report=False,
             )
             found.append(Planned(label, config))
+    _refuse_same(table, found[: len(table.settings)])
     return found
 
 
-def _refuse_equal(table: Table, base: Config) -> None:
-    """Refuses a table that would compare the configuration with itself."""
-    for label, changes in table.settings.items():
-        if label == table.full or {} not in table.settings.values():
-            continue
-        own = {k: getattr(base, k) for k in changes}
-        if own == changes:
-            name, value = next(iter(own.items()))
+def _refuse_same(table: Table, of_a_seed: list[Planned]) -> None:
+    """Refuses a table two of whose settings would be one run under two names."""
+    seen: dict[tuple, str] = {}
+    for one in of_a_seed:
+        other = seen.setdefault(figures_key(one.config), one.label)
+        if other is not one.label:
+            why = ", ".join(
+                f"{name} makes no difference in it"
+                if name in idle_fields(one.config)
+                else f"its own {name} is {getattr(one.config, name)}"
+                for name in {**table.settings[other], **table.settings[one.label]}
+            )
             raise InputError(
-                f"{table.stem} compares {name} {value} with the configuration's own, "
-                f"which is {value}: give --{name} another value"
+                f"{table.stem}: {other!r} and {one.label!r} would be one run of this "
+                f"configuration, for {why}: change that, or take another table"
             )
 
 
@@ -169,7 +177,8 @@ def make(
       Stopped: a signal came; the run that it came to was saved.
     """
     for one in planned:
-        finished(one)
+        if finished(one) is None:
+            starting.check_before_data(one.config, make_mesh(one.config.devices))
     data = _DatasetOfSeed()
     left = dict(enumerate(planned))
     waits = False
@@ -198,7 +207,13 @@ def _train(
     config = dataclasses.replace(
         one.config, resume=(one.config.directory / "config.json").exists()
     )
-    loop.fit(config, data.of(config), quiet=True, on_epoch=on_epoch)
+    dataset = data.of(config)
+    if dataset.query is None:
+        raise InputError(
+            f"{config.dataset} names no identities to evaluate on, so settings cannot "
+            "be compared: for a folder, give --pattern"
+        )
+    loop.fit(config, dataset, quiet=True, on_epoch=on_epoch)
     done = finished(one)
     if done is None:
         raise InputError(

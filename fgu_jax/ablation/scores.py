@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import statistics
+from collections import Counter
+from collections.abc import Mapping
 
 from fgu_jax.ablation.runs import Finished
 from fgu_jax.ablation.tables import Table
@@ -16,54 +18,60 @@ class Score:
     """Of one figure over seeds.
 
     Attributes:
-      values: one a seed, in 0..1 (a difference: -1..1), in order of seeds.
+      of_seed: seed to value, in 0..1 (of a difference: -1..1).
     """
 
-    values: tuple[float, ...]
+    of_seed: Mapping[int, float]
 
     @property
     def mean(self) -> float:
         """Of the seeds."""
-        return statistics.fmean(self.values)
+        return statistics.fmean(self.of_seed.values())
 
     @property
     def spread(self) -> float:
         """Standard deviation of a sample; NaN of a single seed.
 
-        >>> Score((0.5, 0.6, 0.7)).spread.__round__(3)
+        >>> Score({0: 0.5, 1: 0.6, 2: 0.7}).spread.__round__(3)
         0.1
         """
-        return statistics.stdev(self.values) if len(self.values) > 1 else math.nan
+        values = self.of_seed.values()
+        return statistics.stdev(values) if len(values) > 1 else math.nan
 
     def less(self, other: "Score") -> "Score":
-        """Differences, seed by seed: the same seed has the same images and order."""
-        pairs = zip(self.values, other.values, strict=True)
-        return Score(tuple(a - b for a, b in pairs))
+        """Differences, seed by seed: the same seed has the same images and order.
+
+        Raises:
+          KeyError: a seed that the other one has not.
+        """
+        return Score({k: v - other.of_seed[k] for k, v in self.of_seed.items()})
 
 
 def scores(runs: list[Finished]) -> dict[str, dict[str, Score]]:
     """Label of a setting to ``rank1`` and ``mAP`` of the fused feature, last epoch.
 
-    A setting is left out while one of its seeds is missing; the others are those of
-    the setting that has most.
+    Every setting is judged by the same seeds: those of which all settings that have
+    begun are there; where there is none, the seed that most settings have, and a
+    setting without it is left out.
 
     Raises:
       InputError: a run that had nothing to be evaluated on.
     """
-    by_label: dict[str, list[Finished]] = {}
+    found: dict[str, dict[int, Finished]] = {}
     for run in runs:
-        by_label.setdefault(run.label, []).append(run)
-    most = max(map(len, by_label.values()), default=0)
-    found = {}
-    for label, those in by_label.items():
-        if len(those) < most:
-            continue
-        those = sorted(those, key=lambda run: run.config.seed)
-        found[label] = {
-            metric: Score(tuple(_last(run)[f"fused_{metric}"] for run in those))
+        found.setdefault(run.label, {})[run.config.seed] = run
+    count = Counter(seed for of_label in found.values() for seed in of_label)
+    seeds = [seed for seed in sorted(count) if count[seed] == len(found)]
+    if not seeds:
+        seeds = sorted(count, key=lambda seed: (-count[seed], seed))[:1]
+    return {
+        label: {
+            metric: Score({k: _last(of_label[k])[f"fused_{metric}"] for k in seeds})
             for metric in METRICS
         }
-    return found
+        for label, of_label in found.items()
+        if set(seeds) <= set(of_label)
+    }
 
 
 def verdicts(table: Table, found: dict[str, dict[str, Score]]) -> list[str]:
