@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from fgu_jax import processes
 from fgu_jax.config import Config
 from fgu_jax.data import (
     Dataset,
@@ -103,9 +104,11 @@ def place_images(
     config: Config, images: np.ndarray | StreamedImages, mesh: Mesh
 ) -> jax.Array | None:
     """The training images on the devices, or ``None`` where they stay on the host."""
-    if config.images_on_device == "never" or isinstance(images, StreamedImages):
-        return None
-    if config.images_on_device == "auto" and not _fits(images.nbytes):
+    here = config.images_on_device != "never" and not isinstance(images, StreamedImages)
+    if here and config.images_on_device == "auto":
+        here = _fits(images.nbytes)
+    # Each process knows the memory of its own devices alone, and all must do the same.
+    if processes.tell_any(not here):
         return None
     return replicate(images, mesh)
 
@@ -128,7 +131,7 @@ def host_batches(
 
 def _fits(size: int) -> bool:
     """Whether images take at most 40% of a device's memory; a CPU keeps no copy."""
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]  # of other processes' nothing is known
     stats = device.memory_stats() if device.platform != "cpu" else None
     if not stats or "bytes_limit" not in stats:
         return False
