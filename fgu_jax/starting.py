@@ -34,8 +34,16 @@ def check_before_data(config: Config, mesh: Mesh) -> None:
     """Refuses, before any image is read, what can never run.
 
     Raises:
-      InputError: the batch does not divide by the devices, U not the map's height.
+      InputError: a process without a device, a batch that does not divide by the
+        devices, U not the map's height.
     """
+    taking = {device.process_index for device in mesh.devices.flat}
+    if len(taking) < jax.process_count():
+        raise InputError(
+            f"devices is {config.devices} with {jax.process_count()} processes, and "
+            f"{jax.process_count() - len(taking)} would have none: leave --devices "
+            "out, or start fewer processes"
+        )
     if config.batch_size % mesh.devices.size:
         raise InputError(
             f"batch_size {config.batch_size} is not divisible by {mesh.devices.size} "

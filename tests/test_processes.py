@@ -15,7 +15,7 @@ import orbax.checkpoint as ocp
 import pytest
 from small_run import SMALL_RUN
 
-from fgu_jax import processes
+from fgu_jax import presets, processes, starting
 from fgu_jax.errors import InputError
 from fgu_jax.step import make_mesh
 
@@ -221,3 +221,12 @@ def test_a_job_that_cannot_be_joined_is_refused(run_command, monkeypatch):
     code, _, error = run_command("train", "--distributed")
     assert code == 2
     assert error.count("\n") == 1
+
+
+def test_a_process_without_a_device_is_refused_before_data_are_read(monkeypatch):
+    config = presets.resolve(SMALL_RUN | {"devices": 2})
+    starting.check_before_data(config, make_mesh(2))
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    line = r"devices is 2 with 3 processes, and 2 would have none: leave --devices out"
+    with pytest.raises(InputError, match=line):
+        starting.check_before_data(config, make_mesh(2))
