@@ -26,7 +26,9 @@ def join(
 ) -> None:
     """Joins the processes of a job; before any device is used.
 
-    On TPU pods, SLURM, Open MPI and Kubernetes JAX finds all three by itself.
+    On TPU pods, SLURM, Open MPI and Kubernetes JAX finds all three by itself. Under
+    SLURM and Open MPI it gives a process one GPU, unless JAX_LOCAL_DEVICE_IDS names
+    more: docs/scaling.md.
 
     Args:
       coordinator: ``host:port`` of the first process.
