@@ -4,11 +4,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fgu_jax import networks
+from fgu_jax import networks, processes
 from fgu_jax.checkpoints import Checkpoints
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 from fgu_jax.losses import check_num_neighbors
+from fgu_jax.merging import refuse_what_does_not_fit
 from fgu_jax.optimizer import make_optimizer
 from fgu_jax.step import StepOptions
 
@@ -59,7 +60,8 @@ def check_with_data(config: Config, num_images: int) -> None:
 
     Raises:
       InputError: a batch larger than the data, too few images for k, merges that
-        would leave fewer than 2 clusters or that remove none, K above N.
+        would leave fewer than 2 clusters or that remove none, or that hold a matrix
+        which does not fit, K above N.
     """
     if num_images < config.batch_size:
         raise InputError(
@@ -82,6 +84,12 @@ def check_with_data(config: Config, num_images: int) -> None:
         raise InputError(
             f"{merges} merges of {each} clusters leave fewer than 2 of {num_images}: "
             f"use a merge_fraction below {(num_images - 1) / num_images / merges:.3g}"
+        )
+    needs_matrix = config.merge_criterion != "min" or config.size_penalty > 0
+    # A run that goes on may have merged already: its first merge says what fits.
+    if merges * each and needs_matrix and not config.resume:
+        processes.on_first(
+            lambda: refuse_what_does_not_fit(num_images, config.merge_criterion)
         )
 
 

@@ -33,9 +33,16 @@ def available_memory() -> int | None:
     return None
 
 
-def _refuse_what_does_not_fit(
-    num_clusters: int, criterion: str, memory_limit: int | None
+def refuse_what_does_not_fit(
+    num_clusters: int, criterion: str, memory_limit: int | None = None
 ) -> None:
+    """Raises ``InputError`` where the C x C matrix is larger than the memory.
+
+    Args:
+      num_clusters: C.
+      criterion: named in the error.
+      memory_limit: bytes that the matrix may take; None: what is available.
+    """
     limit = available_memory() if memory_limit is None else memory_limit
     needed = 8 * num_clusters**2
     if limit is not None and needed > limit:
@@ -116,7 +123,7 @@ def cluster_distances(
     """
     sizes = np.bincount(labels)
     num_clusters = len(sizes)
-    _refuse_what_does_not_fit(num_clusters, criterion, memory_limit)
+    refuse_what_does_not_fit(num_clusters, criterion, memory_limit)
     order = np.argsort(labels, kind="stable")
     rows, row_labels = features[order], labels[order]
     means = criterion in ("centroid", "median")
