@@ -54,8 +54,9 @@ def run(
     with bar(console) as progress:
         names, images, judge = training_data.open_data(config, data, progress)
     if judge.test is None:
+        why = judge.warning or f"{config.dataset} has no identities to evaluate with"
         raise InputError(
-            f"{config.dataset} has no identities to evaluate with, and "
+            f"{why}, and "
             f"--method={config.method} does nothing else: choose a method that trains"
         )
     gallery = judge.test[1]

@@ -20,6 +20,7 @@ from fgu_jax.data import (
     open_images,
 )
 from fgu_jax.embedding import fused
+from fgu_jax.retrieval.protocol import Protocol
 
 # Images uint8 [N, H, W, 3] to (global [N, D], patches [U, N, d]).
 Embed = Callable[[np.ndarray | StreamedImages], tuple[np.ndarray, np.ndarray]]
@@ -44,6 +45,8 @@ class Judge:
     Attributes:
       train_labels: of the training images, or ``None``; for evaluation and the report.
       test: queries and gallery, or ``None`` where nothing can be ranked.
+      warning: why nothing can be ranked though there are labels, in one line, or
+        ``None``: training goes on without figures.
       metrics: of the network that was judged last, by part; ``None`` before.
 
     Args:
@@ -68,9 +71,17 @@ class Judge:
         self.train_labels = None if dataset is None else dataset.train_labels
         self.test: tuple[Split, Split] | None = None
         self.metrics: dict[str, retrieval.Metrics] | None = None
+        self.warning: str | None = None
         if dataset is None or dataset.query is None or dataset.gallery is None:
             return
         if dataset.query_labels is None or dataset.gallery_labels is None:
+            return
+        if not any_match(dataset.query_labels, dataset.gallery_labels):
+            self.warning = (
+                f"nothing to evaluate: none of {len(dataset.query_labels)} queries has "
+                f"a match among {len(dataset.gallery_labels)} gallery images (images "
+                "of its identity and another camera)"
+            )
             return
         query, gallery = (
             Split(
@@ -197,6 +208,19 @@ def rank(
         average_precision=average_precision,
         distances=distances,
     )
+
+
+def any_match(query: Labels, gallery: Labels) -> bool:
+    """Whether any query has an image to find, as ``rank`` counts them.
+
+    >>> twice = Labels(identities=[7, 7], cameras=[1, 2])
+    >>> any_match(twice.take([0]), twice), any_match(twice.take([0]), twice.take([0]))
+    (True, False)
+    """
+    protocol = Protocol(
+        query.identities, gallery.identities, query.cameras, gallery.cameras, None
+    )
+    return any(len(protocol.of(row)[0]) for row in range(protocol.queries))
 
 
 def protocol(gallery: Labels, average_precisions: tuple[str, ...]) -> str:

@@ -116,9 +116,11 @@ def fit(
         names, images, judge = training_data.open_data(config, data, progress)
     starting.check_with_data(config, len(images))
     leak_check = None
+    warnings = [judge.warning]
     if not isinstance(data, np.ndarray):  # an array's rows are in its owner's order
         labels = judge.train_labels
         leak_check = leaks.check(names, None if labels is None else labels.identities)
+        warnings.append(leak_check.warning)
 
     digest = training_data.fingerprint(names, images)
     processes.refuse_different({"digest": digest}, "the set of training images")
@@ -130,10 +132,12 @@ def fit(
         closing.callback(checkpoints.close)
         saved = starting.saved_history(checkpoints, digest)
         about = processes.on_first(
-            lambda: _begin(
-                config, mesh, digest, len(images), leak_check, checkpoints, say
-            )
+            lambda: _begin(config, mesh, digest, len(images), leak_check, checkpoints)
         )
+        for warning in filter(None, warnings):
+            say(f"warning: {warning}")
+        for change in about.changes if about else ():
+            say(f"another than in the last session: {change}")
         tracker = Tracker(config.directory, saved["epochs"], console, on_epoch)
         closing.callback(tracker.close)
         stop = closing.enter_context(StopRequest())
@@ -142,10 +146,10 @@ def fit(
         )
 
 
-def _begin(config, mesh, digest, num_images, leak_check, checkpoints, say) -> RunRecord:
+def _begin(config, mesh, digest, num_images, leak_check, checkpoints) -> RunRecord:
     """Makes the folder this run's, and keeps what it is made with."""
     run_folder.write_config(config)
-    about = RunRecord(
+    return RunRecord(
         config.directory,
         mesh=mesh,
         fingerprint=digest,
@@ -153,11 +157,6 @@ def _begin(config, mesh, digest, num_images, leak_check, checkpoints, say) -> Ru
         step=checkpoints.latest() or 0,
         leak_check=leak_check and dataclasses.asdict(leak_check),
     )
-    if leak_check is not None and leak_check.warning:
-        say(f"warning: {leak_check.warning}")
-    for change in about.changes:
-        say(f"another than in the last session: {change}")
-    return about
 
 
 def _run(

@@ -66,7 +66,7 @@ def print_summary(
         console.print(table)
         console.print(protocol, markup=False)
     else:
-        console.print("no identities: nothing to evaluate")
+        console.print("no identities to rank: nothing to evaluate")
     clusters = history[-1].get("clusters")
     said = "" if clusters is None else f"{clusters} clusters; "
     console.print(f"{said}run in {directory}", markup=False)

@@ -102,7 +102,7 @@ def _result(page: Page) -> str:
     compared = summary_rows(page.history)
     if not compared:
         return (
-            '<p class="note">No identities are known of a query and a gallery, so '
+            '<p class="note">No query is known to have a match in a gallery, so '
             "there is nothing to evaluate.</p>"
         )
     config = page.config
