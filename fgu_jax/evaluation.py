@@ -142,11 +142,14 @@ class Judge:
     def clusters(self, clusters: np.ndarray) -> dict[str, float]:
         """``purity`` and ``nmi`` of the training images' clusters, for the log only.
 
-        Images of cluster -1 are not learnt from now, and are left out.
+        Images of cluster -1 are not learnt from now, and are left out, as are those of
+        nobody known (identity -1).
         """
         if self.train_labels is None:
             return {}
-        grouped = clusters >= 0
+        grouped = (clusters >= 0) & (self.train_labels.identities >= 0)
+        if not grouped.any():
+            return {}
         clusters, identities = clusters[grouped], self.train_labels.identities[grouped]
         return {
             "purity": partition.purity(clusters, identities),

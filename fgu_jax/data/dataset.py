@@ -14,7 +14,8 @@ class Labels:
     """Who is on each image of an ImageSet, and which camera took it.
 
     Attributes:
-      identities: int32 [N]; 0 is a distractor, real ones count from 1.
+      identities: int32 [N]; real ones count from 1, 0 is a distractor, and -1 junk
+        or, of training images, unknown.
       cameras: int32 [N], or None where they are not known.
     """
 

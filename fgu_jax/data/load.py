@@ -13,7 +13,7 @@ from fgu_jax.data.dataset import Dataset, Labels
 from fgu_jax.data.images import FolderSource, ImageSet, Progress, Source, row_order
 from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import MARKET, read_market
-from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout
+from fgu_jax.data.layouts.tree import JUNK, Entry, FolderTree, Layout
 from fgu_jax.data.prepared import find_prepared
 from fgu_jax.data.published import PUBLISHED, canonical_name
 from fgu_jax.data.subsets import split_queries
@@ -140,13 +140,16 @@ def build_dataset(
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
-    """A dataset from the entries of a layout: junk dropped, rows in their order.
+    """A dataset from the entries of a layout: rows in their order, junk not ranked.
+
+    Junk (identity -1) is dropped from query and gallery. Training images stay whoever
+    is on them, as no label may decide what is learnt.
 
     With ``skip_bad``, images that cannot be decoded are left out first; queries are
     chosen from what remains.
     """
     splits = {
-        split: [entry for entry in entries if entry.identity != -1]
+        split: [e for e in entries if e.identity != JUNK or split == "train"]
         for split, entries in layout.splits.items()
     }
     skipped: dict[str, str] = {}
@@ -185,9 +188,9 @@ def _split(entries: list[Entry], source: Source) -> tuple[ImageSet, Labels | Non
     entries = [entries[i] for i in row_order([entry.name for entry in entries])]
     images = _images(entries, source)
     identities = [e.identity for e in entries if e.identity is not None]
-    cameras = [entry.camera for entry in entries if entry.camera is not None]
-    if not identities:
+    if all(identity == JUNK for identity in identities):  # nobody is known, or no image
         return images, None
+    cameras = [entry.camera for entry in entries if entry.camera is not None]
     return images, Labels(
         identities=np.asarray(identities, np.int32),
         cameras=np.asarray(cameras, np.int32) if cameras else None,

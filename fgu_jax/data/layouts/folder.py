@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from fgu_jax.data.decode import is_picture
 from fgu_jax.data.images import normal_name
-from fgu_jax.data.layouts.tree import Entry, Layout, Tree
+from fgu_jax.data.layouts.market import DUKE, MARKET
+from fgu_jax.data.layouts.tree import DISTRACTOR, JUNK, Entry, Layout, Tree
 from fgu_jax.errors import InputError
 
 GROUPS = ("identity", "camera", "split")
@@ -39,7 +40,10 @@ def read_folder(
         are counted and left.
       table: text of a CSV with the columns image, and any of identity, camera, split.
 
-    Identities become numbers from 1 in sorted order. Cameras keep their numbers, or
+    Identities become numbers from 1 in sorted order, but for those of Market-1501 that
+    are nobody's: -1 stays -1 under any name, and 0000 is 0, a distractor, in a file
+    named as Market-1501's or Duke's are. A train row of a CSV may have no identity: it
+    is -1 where others have one. Cameras keep their numbers, or
     are numbered from 1 in sorted order where one is not a number.
 
     Raises:
@@ -142,18 +146,26 @@ def _by_table(tree: Tree, pictures: list[str], table: str) -> list[_Found]:
             raise InputError(f"the CSV, line {number}: image {image!r} comes twice")
         seen.add(image)
         wanted = [column for column in GROUPS if column in columns]
-        empty = [column for column in wanted if not (line[column] or "").strip()]
-        if empty:
-            raise InputError(f"the CSV, line {number}: no {empty[0]} for {image!r}")
-        values = {column: line[column].strip() for column in wanted}
+        values = {column: (line[column] or "").strip() for column in wanted}
         split = values.get("split", "train")
+        # Nobody needs to know who is on the images of training.
+        unlabelled = split == "train" and line.get("identity") is not None
+        unlabelled &= not values.get("identity")
+        for column in wanted:
+            if not values[column] and not (unlabelled and column != "split"):
+                raise InputError(f"the CSV, line {number}: no {column} for {image!r}")
         if split not in SPLITS:
             raise InputError(
                 f"the CSV, line {number}: split {split!r} is not one of "
                 f"{', '.join(SPLITS)}"
             )
         rows.append(
-            _Found(keys[image], values.get("identity"), values.get("camera"), split)
+            _Found(
+                keys[image],
+                values.get("identity") or None,
+                values.get("camera") or None,
+                split,
+            )
         )
     if not rows:
         raise InputError("the CSV lists no images")
@@ -161,18 +173,19 @@ def _by_table(tree: Tree, pictures: list[str], table: str) -> list[_Found]:
 
 
 def _number(tree: Tree, rows: list[_Found], other: int, pictures: int) -> Layout:
-    identities = _in_order(row.identity for row in rows)
+    nobody = {row.key: _market_number(row) for row in rows}
+    identities = _in_order(row.identity for row in rows if nobody[row.key] is None)
+    labelled = any(row.identity is not None for row in rows)
+    with_cameras = any(row.camera is not None for row in rows)
     cameras = _camera_numbers(row.camera for row in rows)
     splits: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     for row in rows:
-        splits[row.split].append(
-            Entry(
-                normal_name(row.key),
-                row.key,
-                None if row.identity is None else identities[row.identity],
-                None if row.camera is None else cameras[row.camera],
-            )
-        )
+        identity, camera = nobody[row.key], None
+        if identity is None and labelled:
+            identity = JUNK if row.identity is None else identities[row.identity]
+        if with_cameras:  # the camera of nobody is never asked for
+            camera = 0 if row.camera is None else cameras[row.camera]
+        splits[row.split].append(Entry(normal_name(row.key), row.key, identity, camera))
     names: dict[str, str] = {}
     for entry in (entry for entries in splits.values() for entry in entries):
         if entry.name in names:
@@ -186,11 +199,27 @@ def _number(tree: Tree, rows: list[_Found], other: int, pictures: int) -> Layout
     if bool(splits["query"]) != bool(splits["gallery"]):
         empty = "gallery" if splits["query"] else "query"
         raise InputError(f"{tree.where}: no images in the {empty} split: give both")
+    found = {"other files": other, "images not used": pictures - len(rows)}
+    junk = sum(number == JUNK for number in nobody.values())
     return Layout(
         splits=splits,
-        found={"other files": other, "images not used": pictures - len(rows)},
+        found=found | ({"junk images": junk} if junk else {}),
         identity_names=tuple(identities) if identities else None,
     )
+
+
+def _market_number(row: _Found) -> int | None:
+    """-1 or 0 of an identity that Market-1501 gives to nobody; ``None`` for others.
+
+    People of one's own may well be numbered from 0: only the name tells.
+    """
+    if row.identity == "-1":
+        return JUNK
+    name = normal_name(row.key).rpartition("/")[2]
+    match = MARKET.pattern.fullmatch(name) or DUKE.pattern.fullmatch(name)
+    if match is None or row.identity is None or int(match[1]) != 0:
+        return None
+    return DISTRACTOR if re.fullmatch("0+", row.identity) else None
 
 
 def _in_order(values: Iterable[str | None]) -> dict[str, int]:

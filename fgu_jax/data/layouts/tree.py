@@ -10,6 +10,9 @@ from typing import Protocol
 from fgu_jax.data.decode import MAX_BYTES, UnreadableImage
 from fgu_jax.errors import InputError
 
+JUNK = -1  # identity of images of nobody, and of training images of nobody known
+DISTRACTOR = 0
+
 
 class Tree(Protocol):
     """Files below one root; ``where`` is what messages call it."""
