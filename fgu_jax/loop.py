@@ -51,7 +51,7 @@ from fgu_jax.state import (
 )
 from fgu_jax.step import make_mesh, replicate
 from fgu_jax.stopping import Stopped, StopRequest
-from fgu_jax.summary import announce, print_summary
+from fgu_jax.summary import announce, best_epoch, print_summary
 from fgu_jax.tracking import Tracker, bar
 
 
@@ -116,7 +116,7 @@ def fit(
         names, images, judge = training_data.open_data(config, data, progress)
     starting.check_with_data(config, len(images))
     leak_check = None
-    warnings = [judge.warning]
+    warnings = [judge.warning, starting.never_merges(config)]
     if not isinstance(data, np.ndarray):  # an array's rows are in its owner's order
         labels = judge.train_labels
         leak_check = leaks.check(names, None if labels is None else labels.identities)
@@ -227,6 +227,8 @@ def _run(
         config.lr_drop_epoch and config.lr_drop_epoch * steps_per_epoch,
         config.lr_drop_factor,
     )
+    if config.epochs == 0:
+        save()  # the untrained network, for the commands that read a run
     for epoch in range(int(state.step) // steps_per_epoch + 1, config.epochs + 1):
         started = time.perf_counter()
         with bar(tracker.console) as progress:
@@ -319,19 +321,6 @@ def _run(
                 tracker.console.print(f"report in {page}", markup=False)
     processes.wait()
     return Run(directory, config, tracker.history, clusters, names)
-
-
-def best_epoch(history: list[dict]) -> int | None:
-    """The trained epoch with the highest fused mAP, the first of equals; or ``None``.
-
-    >>> best_epoch([{"epoch": 0, "fused_mAP": 0.9}, {"epoch": 1}])
-    >>> best_epoch([{"epoch": 1, "fused_mAP": 0.3}, {"epoch": 2, "fused_mAP": 0.3}])
-    1
-    """
-    judged = [r for r in history if "fused_mAP" in r and r["epoch"] > 0]
-    if not judged:
-        return None
-    return max(judged, key=lambda record: record["fused_mAP"])["epoch"]
 
 
 def _first_state(config, variables, optimizer, num_images) -> TrainState:

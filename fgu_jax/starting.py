@@ -93,6 +93,26 @@ def check_with_data(config: Config, num_images: int) -> None:
         )
 
 
+def never_merges(config: Config) -> str | None:
+    """A warning, in one line, where merging is asked for and no epoch does it.
+
+    >>> never_merges(Config(epochs=5, merge_start=8))
+    'no clusters will merge: epochs is 5, merge_start 8'
+    >>> never_merges(Config(epochs=5, merge_start=8, merge_fraction=0.0))
+    """
+    wanted = config.merge_fraction > 0 and config.global_weight > 0 and config.epochs
+    if not wanted or config.clustering == "kmeans":
+        return None
+    if any(map(config.merges_after, range(1, config.epochs + 1))):
+        return None
+    start = f"merge_start {config.merge_start}"
+    if config.merge_stop < config.merge_start:
+        return (
+            f"no clusters will merge: {start} is after merge_stop {config.merge_stop}"
+        )
+    return f"no clusters will merge: epochs is {config.epochs}, {start}"
+
+
 def clusters_a_merge(config: Config, num_images: int) -> int:
     """n = floor(gamma N), the clusters that a merge step removes."""
     # A decimal gamma such as 0.29 of 100 is 28.999... in binary.

@@ -17,6 +17,19 @@ COLUMNS = (
 )
 
 
+def best_epoch(history: list[dict]) -> int | None:
+    """The trained epoch with the highest fused mAP, the first of equals; or ``None``.
+
+    >>> best_epoch([{"epoch": 0, "fused_mAP": 0.9}, {"epoch": 1}])
+    >>> best_epoch([{"epoch": 1, "fused_mAP": 0.3}, {"epoch": 2, "fused_mAP": 0.3}])
+    1
+    """
+    judged = [r for r in history if "fused_mAP" in r and r["epoch"] > 0]
+    if not judged:
+        return None
+    return max(judged, key=lambda record: record["fused_mAP"])["epoch"]
+
+
 def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
     """What is compared: a title, the record, and the prefix of its figures."""
     found = [
@@ -29,7 +42,7 @@ def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
     if found or not evaluated:
         return found
     first, last = evaluated[0], evaluated[-1]
-    best = max(evaluated, key=lambda record: record["fused_mAP"])
+    best = best_epoch(history)
     if "histogram_mAP" in first:
         found.append(("colour histogram", first, "histogram"))
     found.append(("untrained, fused", first, "fused"))
@@ -37,7 +50,8 @@ def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
         title = f"epoch {last['epoch']}, last"
         found += [(f"{title}, {part}", last, part) for part in ("global", "local")]
         found.append((f"{title}, fused: the result", last, "fused"))
-        found.append((f"epoch {best['epoch']}, best mAP, fused", best, "fused"))
+        record = next(record for record in evaluated if record["epoch"] == best)
+        found.append((f"epoch {best}, best mAP, fused", record, "fused"))
     return found
 
 

@@ -42,3 +42,23 @@ def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, chang
 )
 def test_no_matrix_is_asked_for_where_none_is_held(small_machine, changes):
     starting.check_with_data(presets.resolve(changes), MANY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 5}, "no clusters will merge: epochs is 5, merge_start 8"),
+        (
+            {"merge_stop": 6},
+            "no clusters will merge: merge_start 8 is after merge_stop 6",
+        ),
+        ({"epochs": 8}, None),
+        ({"epochs": 0}, None),  # nothing is to be learnt
+        ({"epochs": 5, "merge_fraction": 0}, None),
+        ({"epochs": 5, "method": "paul"}, None),
+        ({"epochs": 5, "method": "pul"}, None),
+        ({"epochs": 5, "global_weight": 0}, None),
+    ],
+)
+def test_a_run_that_will_never_merge_is_told_of(changes, said):
+    assert starting.never_merges(presets.resolve({"preset": "quick"} | changes)) == said
