@@ -28,10 +28,10 @@ def figures(state: TrainState) -> dict[str, float]:
     Returns:
       ``largest_cluster``: share of the images in the largest cluster; ``spread`` and
       ``patch_spread``: 1 - the mean cosine of two different rows of V, and of W (that
-      of the patch where it is least). 0 means that all rows are one point.
+      of the patch where it is least), whatever their length. 0 means that all rows are
+      one point. Before the first step the centres stand for V, which may be zeros.
     """
     clusters = np.asarray(jax.device_get(state.labels))
-    # Before the first step V may be zeros, and the centres are the features.
     table = state.centres if int(state.step) == 0 else state.cluster_memory
     spreads = jax.device_get(
         _spreads(table, state.num_clusters, state.patch_memory, len(clusters))
@@ -163,6 +163,9 @@ def _spreads(
         count = jnp.maximum(counted.sum(), 2).astype(jnp.float32)
         counted = counted[:, None].astype(jnp.float32)
         rows = rows.astype(jnp.float32)
+        # Centres of several images are shorter than 1, and no cosine is of them.
+        length = jnp.sqrt(jnp.sum(rows**2, axis=1, keepdims=True))
+        rows = rows / jnp.maximum(length, jnp.finfo(jnp.float32).tiny)
         mean = jnp.sum(rows * counted, axis=0, keepdims=True) / count
         return jnp.sum((rows - mean) ** 2 * counted) / (count - 1)
 

@@ -76,6 +76,17 @@ def test_before_the_first_step_the_features_count_not_an_empty_memory():
     assert health.figures(empty)["spread"] > 0.5
 
 
+def test_the_first_spread_is_of_directions_not_of_short_centres():
+    # As k-means leaves it: centres are means of several unit rows.
+    rng = np.random.default_rng(2)
+    lengths = rng.uniform(0.2, 0.9, (N, 1)).astype(np.float32)
+    state = _state().replace(step=jnp.zeros((), jnp.int32))
+    short = state.replace(centres=state.centres * lengths)
+    rows = np.asarray(state.centres, np.float64)
+    found = health.figures(short)["spread"]
+    assert found == pytest.approx(_slow_spread(rows), abs=1e-6)
+
+
 def test_a_sound_state_is_not_complained_of():
     state = _state()
     first = _record(state, 0)
