@@ -133,8 +133,9 @@ def merge_by_linkage(
       progress: called with (done, total, what).
 
     Returns:
-      New labels ``[N]``, not dense, and the plain Euclidean distances of the merges in
-      the order in which they were made, float64 ``[num_merges]``.
+      New labels ``[N]``, not dense, and the heights of the merges in the order in which
+      they were made, float64 ``[num_merges]``: plain Euclidean distances, and what the
+      two clusters' sizes add to them by ``size_penalty``.
 
     Raises:
       InputError: if the matrix does not fit.

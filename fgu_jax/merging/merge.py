@@ -161,15 +161,19 @@ def merge_with_heights(
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Merge clusters, and say at which distance each merge happened.
 
-    As ``merge_clusters``, with a second result: the plain Euclidean heights
-    ``[num_done]`` of the merges in the order in which they were made, float64. They
-    ascend, except that ``centroid`` and ``median`` may step back (an inversion).
+    As ``merge_clusters``, with a second result: the heights ``[num_done]`` of the
+    merges in the order in which they were made, float64. A height is what was compared:
+    the plain Euclidean D(A, B) of ``criterion``, and with a ``size_penalty`` D(A, B) +
+    size_penalty (|A| + |B|). They ascend, except that ``centroid`` and ``median`` may
+    step back (an inversion).
 
     >>> import numpy as np
     >>> points = np.array([[0.0], [1.0], [5.0], [7.0]])
     >>> merged, heights = merge_with_heights(points, np.arange(4), 2)
     >>> merged.tolist(), heights.tolist()
     ([0, 0, 1, 1], [1.0, 2.0])
+    >>> merge_with_heights(points, np.arange(4), 2, size_penalty=0.25)[1].tolist()
+    [1.5, 2.5]
     """
     return _merge(
         features,
