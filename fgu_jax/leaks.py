@@ -102,7 +102,7 @@ def _upper_tail(count: int, pairs: int, p: float) -> float:
     """
     if count <= 0 or p >= 1:
         return 1.0
-    if p <= 0:
+    if p <= 0 or count > pairs:
         return 0.0
     if count <= p * pairs:  # no leak; of many terms near one another
         return 1 - _upper_tail(pairs - count + 1, pairs, 1 - p)
