@@ -10,7 +10,8 @@ from jax.test_util import check_grads
 
 from fgu_jax import losses
 from fgu_jax.errors import InputError
-from fgu_jax.losses import streamed
+from fgu_jax.losses import largest
+from fgu_jax.losses.block_size import rows_at_once
 
 N = 11
 
@@ -140,6 +141,36 @@ def test_ties_go_to_the_lower_row_as_in_the_plain_form(k, block_rows):
     np.testing.assert_allclose(gradient, p @ np.array(rows[1:]) - lower, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("count", "k"), [(512, 1), (512, 7), (512, 15), (96, 2), (515, 3), (40, 40)]
+)
+@pytest.mark.parametrize("values", [3, 1000])
+def test_the_largest_and_their_places_are_those_of_top_k(count, k, values):
+    rng = np.random.default_rng(count + k)
+    drawn = rng.integers(0, values, (2, 5, count)).astype(np.float32)
+    drawn[1, :3, : count - 4] = -np.inf  # fewer than k that count
+    found, places = jax.jit(largest.among_largest, static_argnums=1)(drawn, k)
+    grouped = count % 16 == 0 and k * 32 < count
+    assert found.shape == places.shape == (2, 5, 16 * k if grouped else count)
+    np.testing.assert_array_equal(np.take_along_axis(drawn, places, -1), found)
+    assert (np.diff(places) > 0).all()
+    best, where = jax.lax.top_k(found, k)
+    expected = jax.lax.top_k(drawn, k)
+    np.testing.assert_array_equal(best, expected[0])
+    np.testing.assert_array_equal(np.take_along_axis(places, where, -1), expected[1])
+
+
+@pytest.mark.parametrize("block_rows", [352, 400, 699])
+def test_pedal_takes_its_neighbours_by_groups(block_rows):
+    rng = np.random.default_rng(5)
+    # Few directions, so that many rows are equally near, in every block.
+    W = _unit(rng, 2, 12, 4)[:, rng.integers(0, 12, 700)].astype(np.float32)
+    i = jnp.array([0, 351, 699])
+    x = jnp.asarray(_unit(rng, 2, 3, 4), jnp.float32)
+    plain = jax.jit(_pedal(700, 5))(x, W, i, 15.0)
+    _assert_same(jax.jit(_pedal(block_rows, 5))(x, W, i, 15.0), plain, 3e-5)
+
+
 def test_blocks_of_dead_rows_are_not_read():
     v, V, y = _global("float32")
     nan = V.at[8:].set(jnp.nan)  # the blocks 0..3 and 4..7 hold all that lives
@@ -243,13 +274,16 @@ def test_memory_does_not_grow_with_the_table(what):
 
 
 def test_the_rule_of_sizes():
-    whole = streamed.rows_at_once(8, 500, 64, copies=4)
+    whole = rows_at_once(8, 500, 64, copies=4)
     assert whole == 500  # small tables are read at once
-    market = streamed.rows_at_once(42, 12_936, 256, copies=6)
-    blocks = -(-12_936 // market)
-    assert market * 6 * (42 + 256) <= 1 << 20
-    assert blocks * market - 12_936 < 8 * blocks
-    assert streamed.rows_at_once(42, 12_936, 256, num_neighbors=6_000) == 12_936
+    for k, most in ((1, 3 << 18), (15, 1 << 21)):
+        market = rows_at_once(42, 12_936, 256, copies=6, num_neighbors=k)
+        blocks = -(-12_936 // market)
+        assert market * (42 + 256) <= most
+        assert market % largest.GROUP == 0
+        assert 0 <= blocks * market - 12_936 < largest.GROUP * blocks
+    assert 513 / 2 <= rows_at_once(8, 513, 64) < 513
+    assert rows_at_once(42, 12_936, 256, num_neighbors=6_000) == 12_936
     # At a million rows the default is streamed, and no caller says so.
     shapes = [
         jax.ShapeDtypeStruct(s, t)

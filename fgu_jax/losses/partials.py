@@ -112,17 +112,17 @@ def patch_exponents(
 ) -> jax.Array:
     """Exponents ``e_j`` of eq (6), [U, B, R]; -inf at the image's own row.
 
-    Arguments as of ``pedal_partials``.
+    Arguments as of ``pedal_partials``; of one patch [B, d] and [R, d] give [B, R].
     """
     table = lax.stop_gradient(table)
     product = jnp.einsum(
-        "ubd,und->ubn", patches, table, precision=lax.Precision.HIGHEST
+        "...bd,...nd->...bn", patches, table, precision=lax.Precision.HIGHEST
     )
-    squares = jnp.sum(jnp.square(patches), axis=-1)[:, :, None]
-    squares = squares + jnp.sum(jnp.square(table), axis=-1)[:, None, :]
+    squares = jnp.sum(jnp.square(patches), axis=-1)[..., :, None]
+    squares = squares + jnp.sum(jnp.square(table), axis=-1)[..., None, :]
     exponents = -0.5 * scale * (squares - 2 * product)
     own = rows_of(table, first_row)[None, :] == indices[:, None]
-    return jnp.where(own[None], -jnp.inf, exponents)
+    return jnp.where(jnp.broadcast_to(own, exponents.shape), -jnp.inf, exponents)
 
 
 def pedal_partials(

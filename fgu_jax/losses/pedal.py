@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fgu_jax.losses import streamed
+from fgu_jax.losses.block_size import rows_at_once
 from fgu_jax.losses.checks import (
     check_block_rows,
     check_num_neighbors,
@@ -41,8 +42,8 @@ def pedal_loss(
       scale: s > 0.
       num_neighbors: k, 1..N-1.
       block_rows: rows of W read at a time, so that memory is O(U B (k + d)), not
-        O(U B N). ``None`` decides by size (``streamed.rows_at_once``); N or more is
-        the plain form, which alone has forward mode and second derivatives.
+        O(U B N). ``None`` decides by size (``losses.block_size.rows_at_once``); N or
+        more is the plain form, which alone has forward mode and second derivatives.
 
     Returns:
       float [U, B], 0 or more; 0 exactly where k = N - 1.
@@ -65,7 +66,7 @@ def pedal_loss(
     check_block_rows(block_rows)
     if block_rows is None:
         copies, batch, width = patches.shape
-        block_rows = streamed.rows_at_once(
+        block_rows = rows_at_once(
             batch, table.shape[1], width, copies=copies, num_neighbors=num_neighbors
         )
     if block_rows < table.shape[1]:

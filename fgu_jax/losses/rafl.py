@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fgu_jax.losses import streamed
+from fgu_jax.losses.block_size import rows_at_once
 from fgu_jax.losses.checks import check_block_rows, check_positive, check_table
 from fgu_jax.losses.partials import repelled_partials
 
@@ -35,8 +36,8 @@ def repelled_loss(
       num_clusters: C; rows from C on are dead and masked out. ``None``: all alive.
       block_rows: rows of V read at a time, so that memory is O(B D), not O(B C), and
         blocks of dead rows cost nothing. ``None`` decides by size
-        (``streamed.rows_at_once``); C_max or more is the plain form, which alone
-        has forward mode and second derivatives.
+        (``losses.block_size.rows_at_once``); C_max or more is the plain form, which
+        alone has forward mode and second derivatives.
 
     Returns:
       float [B], 0 or more.
@@ -55,7 +56,7 @@ def repelled_loss(
     check_positive("temperature", temperature)
     check_block_rows(block_rows)
     if block_rows is None:
-        block_rows = streamed.rows_at_once(len(features), *table.shape)
+        block_rows = rows_at_once(len(features), *table.shape)
     if block_rows < table.shape[0]:
         return streamed.streamed_repelled(
             features,

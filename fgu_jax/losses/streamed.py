@@ -23,17 +23,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fgu_jax.losses.largest import among_largest
 from fgu_jax.losses.partials import (
     finite_or_zero,
     patch_exponents,
     repelled_logits,
     rows_of,
 )
-
-# Numbers of a block of rows and of all that is computed of it. On a CPU they stay in
-# a core's cache; elsewhere a block must be worth the launch of its operations.
-_BLOCK_ON_CPU = 1 << 20
-_BLOCK_ELSEWHERE = 1 << 24
 
 
 class Softmax(NamedTuple):
@@ -47,27 +43,6 @@ class Softmax(NamedTuple):
     def logsumexp(self) -> jax.Array:
         """Of the exponents, [..., B]; -inf of no rows."""
         return self.maximum + jnp.log(self.total)
-
-
-def rows_at_once(
-    batch: int, num_rows: int, width: int, *, copies: int = 1, num_neighbors: int = 1
-) -> int:
-    """Rows of a block; ``num_rows`` where the plain form is the faster one.
-
-    Args:
-      batch: B, examples.
-      num_rows: rows of the table.
-      width: numbers of a row.
-      copies: U, tables side by side.
-      num_neighbors: k; blocks of fewer than 2 k rows would only sort.
-    """
-    budget = _BLOCK_ON_CPU if jax.default_backend() == "cpu" else _BLOCK_ELSEWHERE
-    most = max(256, 2 * num_neighbors, budget // (copies * (batch + width)))
-    if num_rows <= 2 * most:
-        return num_rows
-    blocks = -(-num_rows // most)
-    # Even blocks: the last one overlaps the one before by less than 8 rows a block.
-    return -(-num_rows // (8 * blocks)) * 8
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
@@ -182,28 +157,44 @@ def pedal_pass(
       with_rows: sum the rows too.
       num_rows: rows from here on are dead; ``None``: all are alive.
     """
-    k = num_neighbors
     num_rows = table.shape[-2] if num_rows is None else num_rows
-    softmax = _nothing(patches, table, with_rows)
-    shape = (*softmax.maximum.shape, k)
-    nearest = jnp.full(shape, -jnp.inf, softmax.maximum.dtype)
-    rows = jnp.zeros(shape, jnp.int32)
 
-    def absorb(carry, block, first, fresh):
+    def absorb(patches, carry, block, first, fresh):
         softmax, nearest, rows = carry
         exponents = patch_exponents(
             patches, block, indices, scale=scale, first_row=first
         )
-        exponents = jnp.where(fresh[None, None, :], exponents, -jnp.inf)
+        fresh = jnp.broadcast_to(fresh, exponents.shape)
+        exponents = jnp.where(fresh, exponents, -jnp.inf)
+        largest, places = among_largest(exponents, min(num_neighbors, block_rows))
         # Those of earlier rows stand first, and of equals the first is taken.
-        both = jnp.concatenate([nearest, exponents], axis=-1)
-        nearest, place = lax.top_k(both, k)
-        kept = jnp.take_along_axis(rows, jnp.minimum(place, k - 1), axis=-1)
-        rows = jnp.where(place < k, kept, first + place - k)
-        return _absorb(softmax, exponents, block), nearest, rows
+        both = jnp.concatenate([nearest, largest], axis=-1)
+        nearest, place = lax.top_k(both, num_neighbors)
+        rows = jnp.concatenate([rows, first + places], axis=-1)
+        rows = jnp.take_along_axis(rows, place, axis=-1)
+        # Not their first: where a result of top_k is sliced, XLA sorts all there is.
+        maximum = jnp.max(nearest, axis=-1)
+        return _absorb(softmax, exponents, maximum, block), nearest, rows
 
-    start = (softmax, nearest, rows)
-    return _over_blocks(table, num_rows, block_rows, absorb, start)
+    def fold(patches, patch):
+        softmax = _nothing(patches, table, with_rows)
+        shape = (*softmax.maximum.shape, num_neighbors)
+        nearest = jnp.full(shape, -jnp.inf, softmax.maximum.dtype)
+        start = (softmax, nearest, jnp.zeros(shape, jnp.int32))
+        return _over_blocks(
+            table,
+            num_rows,
+            block_rows,
+            functools.partial(absorb, patches),
+            start,
+            patch,
+        )
+
+    if jax.default_backend() != "cpu":
+        return fold(patches, None)
+    number = jnp.arange(len(patches), dtype=jnp.int32)
+    # One patch after the other: what is computed of so many rows stays in the cache.
+    return lax.map(lambda one: fold(*one), (patches, number))
 
 
 def repelled_pass(
@@ -226,7 +217,8 @@ def repelled_pass(
             first_row=first,
         )
         logits = jnp.where(fresh[None, :], logits, -jnp.inf)
-        return _absorb(softmax, logits, block)
+        maximum = jnp.maximum(softmax.maximum, jnp.max(logits, axis=-1))
+        return _absorb(softmax, logits, maximum, block)
 
     alive = jnp.clip(num_clusters, 0, table.shape[0])
     start = _nothing(features, table, with_rows)
@@ -239,18 +231,25 @@ def _over_blocks(
     block_rows: int,
     absorb: Callable[[Any, jax.Array, jax.Array, jax.Array], Any],
     start: Any,
+    patch: jax.Array | None = None,
 ) -> Any:
     """Folds ``absorb(carry, block, first_row, fresh)`` over the first ``num_rows``.
 
-    The last block is shifted back to end with the table; ``fresh`` [R] is false for
-    the rows that the block before it had, and for those from ``num_rows`` on.
+    With ``patch`` a block is of this one alone, [R, d]. The last block is shifted
+    back to end with the table; ``fresh`` [R] is false for the rows that the block
+    before it had, and for those from ``num_rows`` on.
     """
     height = table.shape[-2]
 
     def one(number, carry):
         begin = number * block_rows
         first = jnp.minimum(begin, height - block_rows)
-        block = lax.dynamic_slice_in_dim(table, first, block_rows, axis=table.ndim - 2)
+        if patch is None:
+            block = lax.dynamic_slice_in_dim(table, first, block_rows, table.ndim - 2)
+        else:  # in one slice: of two the first would copy all rows of the patch
+            start_at = (patch, first, jnp.int32(0))
+            shape = (1, block_rows, table.shape[-1])
+            block = lax.dynamic_slice(table, start_at, shape)[0]
         rows = rows_of(block, first)
         return absorb(carry, block, first, (rows >= begin) & (rows < num_rows))
 
@@ -265,8 +264,10 @@ def _nothing(examples: jax.Array, table: jax.Array, with_rows: bool) -> Softmax:
     return Softmax(jnp.full_like(zero, -jnp.inf), zero, zero, weighted)
 
 
-def _absorb(so_far: Softmax, exponents: jax.Array, block: jax.Array) -> Softmax:
-    maximum = jnp.maximum(so_far.maximum, jnp.max(exponents, axis=-1))
+def _absorb(
+    so_far: Softmax, exponents: jax.Array, maximum: jax.Array, block: jax.Array
+) -> Softmax:
+    """``maximum`` is that of the exponents so far and of these."""
     shift = finite_or_zero(maximum)
     kept = jnp.exp(so_far.maximum - shift)
     weights = jnp.exp(exponents - shift[..., None])
