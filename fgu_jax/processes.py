@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from fgu_jax.errors import InputError
+from fgu_jax.errors import InputError, NotWritten
 
 Value = TypeVar("Value")
 
@@ -65,7 +65,8 @@ def on_first(action: Callable[[], Value]) -> Value | None:
     All wait for it.
 
     Raises:
-      InputError: the action's own, on every process, so that none waits forever.
+      InputError: on the others, in one line, whatever the action raises on the first,
+        so that none waits forever; ``NotWritten`` where it is that.
     """
     if not several():
         return action()
@@ -73,14 +74,22 @@ def on_first(action: Callable[[], Value]) -> Value | None:
     if is_first():
         try:
             value = action()
-        except InputError as raised:
+        except Exception as raised:  # of any kind: the others cannot know of it
             error = raised
-    said = tell(None if error is None else str(error))
+    failure = tell(None if error is None else _in_a_line(error))
     if error is not None:
         raise error
-    if said is not None:
-        raise InputError(f"process 0: {said}")
+    if failure is not None:
+        kind = NotWritten if failure["not_written"] else InputError
+        raise kind(f"process 0: {failure['said']}")
     return value
+
+
+def _in_a_line(error: Exception) -> dict[str, Any]:
+    said = " ".join(str(error).split())
+    if not isinstance(error, InputError):
+        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return {"said": said, "not_written": isinstance(error, NotWritten)}
 
 
 def tell(value: Any) -> Any:

@@ -16,7 +16,7 @@ import pytest
 from small_run import SMALL_RUN
 
 from fgu_jax import presets, processes, starting
-from fgu_jax.errors import InputError
+from fgu_jax.errors import InputError, NotWritten
 from fgu_jax.step import make_mesh
 
 TRAIN = Path(__file__).parents[1] / "experiments" / "train.py"
@@ -187,6 +187,43 @@ def test_one_process_asks_nobody():
     processes.refuse_different({"anything": 1}, "it")
     processes.wait()
     assert processes.own_part(12, make_mesh(4)) == slice(0, 12)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "line"),
+    [
+        (
+            InputError("merge_start is 0: give 1"),
+            InputError,
+            "merge_start is 0: give 1",
+        ),
+        (NotWritten("full"), NotWritten, "full"),
+        (MemoryError(), InputError, "MemoryError"),
+        (
+            OSError(28, "No space\nleft"),
+            InputError,
+            "OSError: [Errno 28] No space left",
+        ),
+        (KeyError("labels"), InputError, "KeyError: 'labels'"),
+    ],
+)
+def test_whatever_the_first_fails_of_ends_the_others(monkeypatch, error, kind, line):
+    def fail():
+        raise error
+
+    told = []
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(processes, "tell", lambda value: told.append(value) or value)
+    with pytest.raises(type(error)) as raised:
+        processes.on_first(fail)
+    assert raised.value is error
+    # What the first said is all that the second hears.
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(processes, "tell", lambda _: json.loads(json.dumps(told[0])))
+    with pytest.raises(InputError) as raised:
+        processes.on_first(fail)
+    assert type(raised.value) is kind
+    assert str(raised.value) == f"process 0: {line}"
 
 
 def test_values_that_differ_are_named_with_both(monkeypatch):
