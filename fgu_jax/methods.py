@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from fgu_jax.config import FIELDS
+from fgu_jax.config import FIELDS, Config
 from fgu_jax.errors import InputError
 
 
@@ -39,6 +39,13 @@ _OF_DATA = {
 }
 _OF_TRAINING = frozenset(FIELDS) - _OF_DATA
 _OF_MERGING = frozenset(["merge_fraction", "merge_criterion", "size_penalty"])
+
+# Fields that mean nothing beside the value of another one.
+_IDLE: tuple[tuple[str, str, frozenset[str]], ...] = (
+    ("clustering", "kmeans", _OF_MERGING | {"memory_start"}),
+    ("clustering", "merge", frozenset(["kmeans_clusters", "reliability"])),
+    ("patch_generator", "stripes", frozenset(["train_patch_generator"])),
+)
 
 METHODS: dict[str, Method] = {
     "fgu": Method(title="FGU"),
@@ -148,3 +155,31 @@ def refuse_unused(method: str, given: Mapping[str, Any]) -> None:
         return
     why = "trains nothing" if method in HANDCRAFTED else "does not merge clusters"
     raise InputError(f"--method={method} {why}: leave {', '.join(wrong)} out")
+
+
+def refuse_idle(config: Config, given: Mapping[str, Any]) -> None:
+    """Refuses fields that a user gave though another field leaves them without meaning.
+
+    Args:
+      config: of the run.
+      given: fields and values, as a user gave them; defaults pass.
+
+    Raises:
+      InputError: names the fields, and the one that decides.
+
+    >>> refuse_idle(Config(train_patch_generator=True), {"train_patch_generator": True})
+    Traceback (most recent call last):
+    ...
+    fgu_jax.errors.InputError: train_patch_generator is True, which does nothing with \
+patch_generator 'stripes': leave it out
+    """
+    for decides, value, fields in _IDLE:
+        if getattr(config, decides) != value:
+            continue
+        wrong = [k for k in given if k in fields and given[k] != FIELDS[k].default]
+        if wrong:
+            what = ", ".join(f"{name} is {given[name]!r}" for name in wrong)
+            raise InputError(
+                f"{what}, which does nothing with {decides} {value!r}: leave "
+                f"{'it' if len(wrong) == 1 else 'them'} out"
+            )

@@ -79,7 +79,7 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
 
     Raises:
       InputError: an unknown field or preset (with the near miss), a bad value, a field
-        that means nothing to the method.
+        that means nothing to the method, or beside another field.
 
     >>> resolve({"dataset": "duke"}).scale
     5.0
@@ -102,7 +102,7 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
         raise InputError(unknown("preset", preset, PRESETS))
     method = given.get("method", Config.method)
     methods.refuse_unused(method, given)
-    return Config(
+    config = Config(
         **{
             **PRESETS[preset],
             **_BY_DATASET.get(dataset, {}),
@@ -110,3 +110,5 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
             **given,
         }
     )
+    methods.refuse_idle(config, given)
+    return config

@@ -87,6 +87,16 @@ def test_all_settings_are_fields_with_values_they_take():
         ({"method": "paul", "patch_weight": 0}, "nothing would be learnt"),
         ({"reliability": 1.5}, "reliability is 1.5"),
         ({"kmeans_clusters": 1}, "kmeans_clusters is 1"),
+        (
+            {"method": "pul", "memory_start": "zeros"},
+            "memory_start is 'zeros', which does nothing with clustering 'kmeans': ",
+        ),
+        (
+            {"clustering": "kmeans", "merge_fraction": 0.1, "merge_criterion": "max"},
+            "merge_fraction is 0.1, merge_criterion is 'max', .*: leave them out",
+        ),
+        ({"kmeans_clusters": 9}, "kmeans_clusters is 9, .* clustering 'merge'"),
+        ({"train_patch_generator": "true"}, "patch_generator 'stripes': leave it out"),
     ],
 )
 def test_contradictions_are_one_line(given, said):
@@ -97,6 +107,11 @@ def test_contradictions_are_one_line(given, said):
 
 def test_what_a_method_sets_anyway_may_be_given():
     assert presets.resolve({"method": "lomo", "report": "false"}).method == "lomo"
+    presets.resolve({"method": "pul", "memory_start": "features", "kmeans_clusters": 9})
+    presets.resolve({"patch_generator": "affine", "train_patch_generator": True})
+    presets.resolve(
+        {"preset": "tuned", "clustering": "kmeans", "memory_at_merge": "features"}
+    )
 
 
 # --- runs of the methods that train --------------------------------------------------
