@@ -10,8 +10,8 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from fgu_jax import ablation
 from fgu_jax.command_line import (
     Parser,
     add_cache_flag,
@@ -21,12 +21,6 @@ from fgu_jax.command_line import (
 )
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
-
-if TYPE_CHECKING:
-    from fgu_jax.ablation import Table
-
-# Set by the table for each run.
-_OWN = ("workdir", "resume", "report")
 
 
 def parser() -> Parser:
@@ -61,15 +55,13 @@ def parser() -> Parser:
         metavar="FOLDER",
         help="of tables and their runs, which they share (runs/ablation-DATASET)",
     )
-    add_config_flags(made, leave_out=_OWN)
+    add_config_flags(made, leave_out=tuple(ablation.SET_BY_TABLE))
     add_cache_flag(made)
     return made
 
 
-def _table(arguments: argparse.Namespace, base: Config, given: dict) -> "Table":
+def _table(arguments: argparse.Namespace, base: Config, given: dict) -> ablation.Table:
     """The table that is asked for."""
-    from fgu_jax import ablation
-
     if arguments.tried:
         return ablation.tried(base, arguments.tried)
     if arguments.table == "choices":

@@ -157,6 +157,19 @@ def refuse_unused(method: str, given: Mapping[str, Any]) -> None:
     raise InputError(f"--method={method} {why}: leave {', '.join(wrong)} out")
 
 
+def idle_beside(config: Config) -> dict[str, frozenset[str]]:
+    """Fields that mean nothing beside the value of another one, by that one's name.
+
+    >>> sorted(idle_beside(Config(patch_generator="affine"))["clustering"])
+    ['kmeans_clusters', 'reliability']
+    """
+    return {
+        decides: fields
+        for decides, value, fields in _IDLE
+        if getattr(config, decides) == value
+    }
+
+
 def refuse_idle(config: Config, given: Mapping[str, Any]) -> None:
     """Refuses fields that a user gave though another field leaves them without meaning.
 
@@ -173,13 +186,12 @@ def refuse_idle(config: Config, given: Mapping[str, Any]) -> None:
     fgu_jax.errors.InputError: train_patch_generator is True, which does nothing with \
 patch_generator 'stripes': leave it out
     """
-    for decides, value, fields in _IDLE:
-        if getattr(config, decides) != value:
-            continue
+    for decides, fields in idle_beside(config).items():
         wrong = [k for k in given if k in fields and given[k] != FIELDS[k].default]
         if wrong:
             what = ", ".join(f"{name} is {given[name]!r}" for name in wrong)
             raise InputError(
-                f"{what}, which does nothing with {decides} {value!r}: leave "
+                f"{what}, which does nothing with {decides} "
+                f"{getattr(config, decides)!r}: leave "
                 f"{'it' if len(wrong) == 1 else 'them'} out"
             )

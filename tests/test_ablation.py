@@ -217,6 +217,10 @@ def test_a_table_says_what_its_runs_warned_of():
     assert "- **warning**, PEDAL, seed 0: leak check: rows depend on" in text
     assert "- **warning**, PEDAL, seed 0, epoch 3: features have collapsed\n" in text
     assert "method `fgu`" in text
+    # A run of another version may have kept something else of its check.
+    warned.session["leak_check"] = {"rows_by_name": True, "sigmas": 1.0}
+    text = page.page(ablation.find(4), BASE, [warned], num_planned=2, command="")
+    assert "leak check" not in text
 
 
 def test_data_that_name_nobody_are_refused_before_any_training(

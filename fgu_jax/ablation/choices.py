@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fgu_jax.ablation.sameness import figures_key
-from fgu_jax.ablation.tables import Table
+from fgu_jax.ablation.tables import SET_BY_TABLE, Table
 from fgu_jax.config import FIELDS, Config
 from fgu_jax.config_values import parse_value, unknown
 from fgu_jax.errors import InputError
@@ -21,7 +21,6 @@ _SHARED = frozenset(
         *("preset", "method"),
     ]
 )
-_OF_TABLE = frozenset(["workdir", "resume", "report"])
 _NOTE = (
     "Every row changes what its name says and nothing else. The differences are to the "
     f"row “{BASE}” of the same seed."
@@ -122,8 +121,8 @@ def _differing(base: Config, change: Mapping[str, Any]) -> dict[str, Any]:
 def _table(stem: str, title: str, base: Config, changes: list[dict]) -> Table:
     settings: dict[str, dict[str, Any]] = {BASE: {}}
     for change in changes:
-        if differs := _differing(base, change):
-            settings[" ".join(f"{k}={v}" for k, v in differs.items())] = differs
+        differs = _differing(base, change)
+        settings[" ".join(f"{k}={v}" for k, v in differs.items())] = differs
     return Table(
         stem=stem,
         title=title,
@@ -149,7 +148,7 @@ def _parse(text: str) -> dict[str, Any]:
         name = name.removeprefix("--")
         if name not in FIELDS:
             raise InputError(f"--try={text}: {unknown('field', name, FIELDS)}")
-        if name in _OF_TABLE:
+        if name in SET_BY_TABLE:
             raise InputError(f"--try={text}: {name} is set by the table for each run")
         if name in _SHARED:
             raise InputError(

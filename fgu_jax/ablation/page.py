@@ -1,5 +1,6 @@
 """A table of ablations as Markdown: the paper's own layout, with its figures."""
 
+import dataclasses
 import math
 import shlex
 
@@ -10,6 +11,7 @@ from fgu_jax.config import Config
 from fgu_jax.leaks import LeakCheck
 from fgu_jax.loop import best_epoch
 
+_OF_LEAK_CHECK = {field.name for field in dataclasses.fields(LeakCheck)}
 _NAMES = {"rank1": "Rank-1", "mAP": "mAP"}
 
 
@@ -175,7 +177,9 @@ def _warnings(runs: list[Finished]) -> list[str]:
     for run in runs:
         name = f"{run.label}, seed {run.config.seed}"
         check = run.session.get("leak_check")
-        leak = LeakCheck(**check).warning if check else None
+        # Another version may have kept more of the check than this one knows.
+        known = {k: v for k, v in (check or {}).items() if k in _OF_LEAK_CHECK}
+        leak = LeakCheck(**known).warning if known else None
         if leak:
             said.append(f"- **warning**, {name}: {leak}")
         watch = run.session.get("warnings", [])

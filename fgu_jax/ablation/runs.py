@@ -13,14 +13,11 @@ from pathlib import Path
 
 from fgu_jax import config_values, loop, run_lock, starting, training_data
 from fgu_jax.ablation.sameness import figures_key, idle_fields
-from fgu_jax.ablation.tables import Table
+from fgu_jax.ablation.tables import SET_BY_TABLE, Table
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset
 from fgu_jax.errors import InputError, InUse
 from fgu_jax.step import make_mesh
-
-# Fields that move no figure of a run, or that this package sets itself.
-_ASIDE = frozenset(["workdir", "resume", "report"])
 
 _LOOK_SECONDS = 5.0  # between looks at what other processes train
 
@@ -130,7 +127,7 @@ def finished(planned: Planned) -> Finished | None:
     if not (folder / "config.json").exists():
         return None
     old = config_values.load(folder / "config.json")
-    names = (f.name for f in dataclasses.fields(Config) if f.name not in _ASIDE)
+    names = (f.name for f in dataclasses.fields(Config) if f.name not in SET_BY_TABLE)
     differs = [
         f"{name} {getattr(old, name)!r}, now {getattr(planned.config, name)!r}"
         for name in names

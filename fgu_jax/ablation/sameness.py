@@ -2,24 +2,26 @@
 
 from typing import Any
 
+from fgu_jax.ablation.tables import SET_BY_TABLE
 from fgu_jax.config import FIELDS, Config
+from fgu_jax.methods import idle_beside
 
 _OF_PEDAL = ("num_neighbors", "scale", "patch_rate")
 _OF_ATTRACTED = ("attract_start", "centres")
 _OF_GLOBAL = ("temperature", "attract_weight", "memory_start", "memory_at_merge")
 _OF_MERGING = ("merge_criterion", "merge_fraction", "size_penalty", "memory_at_merge")
 _OF_TIMES = ("merge_start", "merge_every", "merge_stop", "merge_features")
-_OF_KMEANS = ("kmeans_clusters", "reliability")
-_OF_THE_FOLDER = ("workdir", "resume", "report", "save_every", "keep", "preset")
+_OF_THE_FOLDER = SET_BY_TABLE | {"save_every", "keep", "preset"}
 
 
 def idle_fields(config: Config) -> frozenset[str]:
     """Fields whose value moves no figure of a run's evaluation.
 
-    >>> sorted(idle_fields(Config(patch_weight=0.0, merge_fraction=0.01)))
-    ['kmeans_clusters', 'num_neighbors', 'patch_rate', 'reliability', 'scale']
+    >>> idle = idle_fields(Config(patch_weight=0.0))
+    >>> "num_neighbors" in idle, "kmeans_clusters" in idle, "temperature" in idle
+    (True, True, False)
     """
-    idle: set[str] = set()
+    idle = {name for names in idle_beside(config).values() for name in names}
     regroups = any(map(config.regroups_after, range(1, config.epochs + 1)))
     if config.patch_weight == 0:
         idle.update(_OF_PEDAL)
@@ -30,9 +32,7 @@ def idle_fields(config: Config) -> frozenset[str]:
     if not regroups:
         idle.update(_OF_TIMES)
     if config.clustering == "kmeans":
-        idle.update(_OF_MERGING, ("memory_start",))
         return frozenset(idle)
-    idle.update(_OF_KMEANS)
     if not regroups:
         idle.update(_OF_MERGING)
         if config.attract_start == "merge":  # which never comes

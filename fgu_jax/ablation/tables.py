@@ -8,6 +8,9 @@ from fgu_jax.errors import InputError
 
 DATASETS = {"market1501": "Market-1501", "duke": "DukeMTMC-reID"}
 
+# Fields of a run that a table sets itself; they move no figure.
+SET_BY_TABLE = frozenset(["workdir", "resume", "report"])
+
 Figures = Mapping[str, tuple[float | None, float | None]]
 
 
