@@ -1,6 +1,5 @@
-"""Convolution and batch normalisation as PyTorch pads and names them."""
+"""Convolution and pooling as PyTorch pads them."""
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -75,31 +74,3 @@ def _max_of_three(x: jax.Array, axis: int) -> jax.Array:
 def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
     """The larger of two, the first where they are equal; NaN where one is."""
     return jnp.where((second > first) | jnp.isnan(second), second, first)
-
-
-def batch_norm(
-    *,
-    train: bool,
-    dtype: Any,
-    param_dtype: Any,
-    axis_name: str | None,
-    momentum: float,
-    epsilon: float = 1e-5,
-) -> Any:
-    """``flax.linen.BatchNorm`` over the global batch, its statistics never narrow.
-
-    ``momentum`` is flax's: 0.9 here is 0.1 in PyTorch. The running variance is the
-    biased one, where PyTorch keeps ``n / (n - 1)`` of it.
-    """
-    return partial(
-        nn.BatchNorm,
-        use_running_average=not train,
-        momentum=momentum,
-        epsilon=epsilon,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        axis_name=axis_name,
-        # Off, flax holds the statistics in param_dtype; on, in float32 at any rate,
-        # and the first float64 step would change the type of the state.
-        force_float32_reductions=jnp.finfo(param_dtype).bits <= 32,
-    )

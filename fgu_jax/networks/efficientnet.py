@@ -11,8 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fgu_jax.networks.convolution import Conv, batch_norm
+from fgu_jax.networks.convolution import Conv
 from fgu_jax.networks.depthwise import depthwise
+from fgu_jax.networks.normalisation import batch_norm
 
 
 class Stage(NamedTuple):

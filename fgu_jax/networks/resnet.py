@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fgu_jax.networks.convolution import Conv, batch_norm, max_pool
+from fgu_jax.networks.convolution import Conv, max_pool
+from fgu_jax.networks.normalisation import batch_norm
 
 
 class Block(nn.Module):
