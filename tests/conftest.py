@@ -18,6 +18,7 @@ if "FGU_TEST_CACHE" not in os.environ:
 
 import jax
 import pytest
+from search_folders import HOSTILE, color_of, paint
 from small_run import SMALL_RUN
 
 # Commands of their own.
@@ -88,3 +89,16 @@ def run_command(capsys):
         return left.value.code, said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A folder of nine images with hostile names, and one of three queries."""
+    for row, name in enumerate(HOSTILE):
+        below = tmp_path / "gallery" / "sub" if row % 2 else tmp_path / "gallery"
+        paint(below / name, color_of(row))
+    for row in (0, 4, 8):
+        r, g, b = color_of(row)
+        paint(tmp_path / "query" / f"q{row}.png", (r, g, b + 2))
+    (tmp_path / "gallery" / "notes.txt").write_text("not a picture")
+    return tmp_path
