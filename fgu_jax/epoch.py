@@ -14,6 +14,7 @@ from fgu_jax.config import Config
 from fgu_jax.data import StreamedImages
 from fgu_jax.state import TrainState, specs
 from fgu_jax.step import (
+    WEIGHTS,
     chunked_train_step,
     mapped_train_step,
     shard_batch,
@@ -56,6 +57,7 @@ class Epochs:
         self._step = _over_devices(train_step, mesh, config.shard_tables, chunked)
         self._run = self._by_chunk if chunked else self._by_step
         self._a_dispatch = 1
+        self._weights = {name: getattr(config, name) for name in WEIGHTS}
 
     def __call__(
         self, epoch: int, state: TrainState, stop: StopRequest, progress: Progress
@@ -95,7 +97,7 @@ class Epochs:
             batch = shard_batch({"index": order[k]}, self._mesh)
             if on_host is not None:
                 batch["image"] = shard_own(next(on_host), self._mesh)
-            state, losses = self._step(state, self._resident, batch)
+            state, losses = self._step(state, self._resident, batch, self._weights)
             yield k + 1, 1, state, losses
             stop.look()
             if stop.signum:
@@ -109,7 +111,9 @@ class Epochs:
             rows[:count] = order[done : done + count]
             started = time.monotonic()
             index = shard_batch(rows.copy(), self._mesh, axis=1)
-            state, losses = self._step(state, self._resident, index, np.int32(count))
+            state, losses = self._step(
+                state, self._resident, index, np.int32(count), self._weights
+            )
             done += count
             jax.block_until_ready(waiting)  # the chunk before: never two ahead
             waiting = losses

@@ -41,7 +41,6 @@ _TUNED: dict[str, Any] = {
     "epochs": 26,
     "learning_rate": 3e-3,
     "lr_drop_epoch": 20,
-    "color_jitter": 0.3,
     "centres": "memory",
     "memory_start": "zeros",
     "memory_at_merge": "memory",

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from fgu_jax import models, starting
 from fgu_jax.config import FIELDS, Config
 from fgu_jax.embedding import Embedding
-from fgu_jax.step import AXIS, make_train_step
+from fgu_jax.step import AXIS, WEIGHTS, make_train_step
 
 # Fields that no compiled program depends on. One that is missing here costs a
 # compilation; one that stands here wrongly would cost a result.
@@ -72,6 +72,10 @@ def train_step(config: Config, steps_per_epoch: int) -> Callable:
 
 def _compiled_part(config: Config) -> Config:
     rest: dict[str, Any] = {name: FIELDS[name].default for name in _NOT_COMPILED}
+    # The step takes the weights as numbers; without the local branch it is another.
+    rest |= {name: FIELDS[name].default for name in WEIGHTS}
+    if config.patch_weight == 0:
+        rest["patch_weight"] = 0.0
     return dataclasses.replace(config, **rest)
 
 

@@ -25,6 +25,10 @@ Batch = Mapping[str, jax.Array]
 
 WHOLE = P()
 
+# Of the losses in FGU's sum; the step takes them as numbers, so that runs which differ
+# in them alone share a program.
+WEIGHTS = ("global_weight", "attract_weight", "patch_weight")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepOptions:
@@ -50,7 +54,7 @@ class StepOptions:
 
 def make_train_step(
     network: Any, optimizer: optax.GradientTransformation, options: StepOptions
-) -> Callable[[TrainState, jax.Array | None, Batch], tuple[TrainState, dict]]:
+) -> Callable[..., tuple[TrainState, dict]]:
     """The step of one device: losses, gradient, SGD and both memory updates.
 
     The returned function takes
@@ -61,6 +65,9 @@ def make_train_step(
       device, else ``None``;
     - ``batch``: ``index`` int32 [b], rows of this device's part of the batch, and,
       where ``images`` is ``None``, ``image`` uint8 [b, H, W, 3];
+    - ``weights``, optional: numbers by the names of ``WEIGHTS``, each in place of the
+      option, which is compiled in. A ``patch_weight`` of 0 in the options leaves the
+      local branch out, whatever is given;
 
     and gives the next state and the batch's mean losses (FGU eq (7) and its parts).
     It must run under a mapped axis named ``data``.
@@ -71,7 +78,10 @@ def make_train_step(
     modes = kept if options.keep_statistics else {"train": True}
     of_tables = tables.CUT if options.shard_tables else tables.WHOLE
 
-    def train_step(state, images, batch):
+    compiled_in = {name: getattr(options, name) for name in WEIGHTS}
+
+    def train_step(state, images, batch, weights=None):
+        weight = compiled_in | (weights or {})
         index = batch["index"]
         raw = batch["image"] if images is None else images[index]
         dtype = state.cluster_memory.dtype
@@ -90,7 +100,7 @@ def make_train_step(
         started = state.num_clusters < state.labels.shape[0]
         if options.attract_start == "always":
             started = jnp.ones_like(started)
-        attract_weight = jnp.where(started, options.attract_weight, 0).astype(dtype)
+        attract_weight = jnp.where(started, weight["attract_weight"], 0).astype(dtype)
 
         def loss_of(params):
             features, updated = network.apply(
@@ -102,11 +112,11 @@ def make_train_step(
             everyone = tables.gather(features, labels, index)
             each = of_tables.losses(options, state, features, everyone, labels, index)
             repelled, attracted = jnp.mean(each[0]), jnp.mean(each[1])
-            total = options.global_weight * (repelled + attract_weight * attracted)
+            total = weight["global_weight"] * (repelled + attract_weight * attracted)
             patch = jnp.zeros((), total.dtype)
             if each[2] is not None:
                 patch = jnp.mean(each[2])
-                total = total + options.patch_weight * patch
+                total = total + weight["patch_weight"] * patch
             parts = (total, repelled, attract_weight * attracted, patch)
             return total, (parts, everyone, updated["batch_stats"])
 
@@ -183,15 +193,20 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
 def map_over_devices(
     function: Callable, mesh: Mesh, *, in_specs: Any, out_specs: Any, donate: Any = ()
 ) -> Callable:
-    """``function`` of one device over the mesh, compiled once.
+    """``function`` of one device over the mesh, compiled once."""
+    mapped = _mapped(function, mesh, in_specs=in_specs, out_specs=out_specs)
+    return jax.jit(mapped, donate_argnums=donate)
+
+
+def _mapped(function: Callable, mesh: Mesh, *, in_specs: Any, out_specs: Any) -> Any:
+    """``function`` of one device over the mesh.
 
     ``check_vma=False``: with it on, the gradient of replicated parameters is summed
     already, and the step's own mean would silently be wrong.
     """
-    mapped = jax.shard_map(
+    return jax.shard_map(
         function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
     )
-    return jax.jit(mapped, donate_argnums=donate)
 
 
 def mapped_train_step(
@@ -201,13 +216,17 @@ def mapped_train_step(
 
     The state is donated: the one passed in may not be used again.
     """
-    return map_over_devices(
+    mapped = _mapped(
         train_step,
         mesh,
-        in_specs=(state_specs, P(), P(AXIS)),
+        in_specs=(state_specs, P(), P(AXIS), P()),
         out_specs=(state_specs, P()),
-        donate=(0,),
     )
+
+    def step(state, images, batch, weights=None):
+        return mapped(state, images, batch, weights)
+
+    return jax.jit(step, donate_argnums=(0,))
 
 
 def chunked_train_step(
@@ -216,29 +235,34 @@ def chunked_train_step(
     """Several train steps in one dispatch, for images that live on the devices.
 
     The returned function takes ``state``; ``images``; ``index`` int32 [S, B], rows of
-    S batches; and ``count`` int32, how many of them are to be trained on. It gives the
-    state after those, and losses [S] of each kind, 0 from ``count`` on. One compiled
-    program serves every ``count``. The state is donated.
+    S batches; ``count`` int32, how many of them are to be trained on; and the step's
+    optional ``weights``. It gives the state after those, and losses [S] of each kind,
+    0 from ``count`` on. One compiled program serves every ``count``. The state is
+    donated.
     """
 
-    def steps(state, images, index, count):
+    def steps(state, images, index, count, weights):
         def body(k, carry):
             state, seen = carry
-            state, now = train_step(state, images, {"index": index[k]})
+            state, now = train_step(state, images, {"index": index[k]}, weights)
             return state, {name: seen[name].at[k].set(now[name]) for name in now}
 
         first = {"index": index[0]}
-        shapes = jax.eval_shape(train_step, state, images, first)[1]
+        shapes = jax.eval_shape(train_step, state, images, first, weights)[1]
         seen = {k: jnp.zeros(len(index), x.dtype) for k, x in shapes.items()}
         return lax.fori_loop(0, count, body, (state, seen))
 
-    return map_over_devices(
+    mapped = _mapped(
         steps,
         mesh,
-        in_specs=(state_specs, P(), P(None, AXIS), P()),
+        in_specs=(state_specs, P(), P(None, AXIS), P(), P()),
         out_specs=(state_specs, P()),
-        donate=(0,),
     )
+
+    def chunk(state, images, index, count, weights=None):
+        return mapped(state, images, index, count, weights)
+
+    return jax.jit(chunk, donate_argnums=(0,))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

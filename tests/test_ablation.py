@@ -286,7 +286,14 @@ def test_runs_that_differ_in_nothing_compiled_share_their_programs():
     assert programs.embedding(again, make_mesh(1)) is programs.embedding(
         BASE, make_mesh(1)
     )
-    for change in ({"attract_weight": 0.0}, {"learning_rate": 1.0}, {"neck": True}):
+    for same in (
+        {"attract_weight": 0.0},
+        {"patch_weight": 0.3},
+        {"global_weight": 2.0},
+    ):
+        again = dataclasses.replace(BASE, **same)
+        assert programs.train_step(again, 3) is first
+    for change in ({"patch_weight": 0.0}, {"learning_rate": 1.0}, {"neck": True}):
         assert programs.train_step(dataclasses.replace(BASE, **change), 3) is not first
     assert programs.train_step(BASE, 4) is not first
     compiled = {field.name for field in dataclasses.fields(StepOptions)}

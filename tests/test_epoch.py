@@ -29,7 +29,8 @@ class Counted(flax.struct.PyTreeNode):
     labels: jnp.ndarray
 
 
-def step(state, images, batch):
+def step(state, images, batch, weights=None):
+    del weights
     index = batch["index"]
     pixels = (
         images[index, 0, 0, 0] if images is not None else batch["image"][:, 0, 0, 0]

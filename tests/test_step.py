@@ -181,6 +181,53 @@ def test_total_is_eq_7():
         np.testing.assert_allclose(loss["loss"], total, rtol=1e-12)
 
 
+def test_weights_are_numbers_of_one_program():
+    """As if compiled in, for weights that differ; the step is traced once."""
+    with jax.enable_x64(True):
+        mesh, images, _, state, one = _start(jnp.float64, 2)
+        wide = jax.tree.map(jnp.float64, state.batch_stats)  # a loop keeps types
+        merged = {
+            "labels": state.labels.at[-1].set(0),
+            "num_clusters": jnp.int32(N - 1),
+        }
+        state = state.replace(batch_stats=wide, **merged)
+        traces = []
+
+        def counted(*args):
+            traces.append(1)
+            return one(*args)
+
+        mapped = step.mapped_train_step(counted, mesh)
+        by_chunk = step.chunked_train_step(one, mesh)
+        index = _batches(1)[0]
+
+        def fresh():
+            return step.replicate(jax.tree.map(jnp.copy, state), mesh)
+
+        found = {}
+        for weights in ((1.0, 0.5, 0.8), (0.0, 0.0, 2.0), (3.0, 2.0, 0.25)):
+            named = dict(zip(step.WEIGHTS, weights, strict=True))
+            batch = step.shard_batch({"index": index}, mesh)
+            after, loss = mapped(fresh(), images, batch, named)
+            found[weights] = jax.device_get((after.params, loss))
+            rows = step.shard_batch(index[None], mesh, axis=1)
+            after, losses = by_chunk(fresh(), images, rows, np.int32(1), named)
+            loss = {name: values[0] for name, values in losses.items()}
+            chunk = jax.device_get((after.params, loss))
+            _assert_close(chunk, found[weights], rtol=1e-9, atol=1e-12)
+        assert len(traces) == 1
+        first, without, other = (loss for _, loss in found.values())
+        np.testing.assert_allclose(without["loss"], 2 * first["loss_patch"], rtol=1e-12)
+        assert first["loss_attracted"] > 0
+        rafl = first["loss_repelled"] + 4 * first["loss_attracted"]
+        wanted = 3 * rafl + 0.25 * first["loss_patch"]
+        np.testing.assert_allclose(other["loss"], wanted, rtol=1e-12)
+        batch = step.shard_batch({"index": index}, mesh)
+        after, loss = step.mapped_train_step(one, mesh)(fresh(), images, batch)
+        compiled_in = jax.device_get((after.params, loss))
+        _assert_close(compiled_in, found[1.0, 0.5, 0.8], rtol=1e-9, atol=1e-12)
+
+
 def test_the_step_runs_unchanged_under_pmap():
     devices = 4
     mesh, images, _, state, one = _start(jnp.float32, devices)
