@@ -169,8 +169,19 @@ def wait() -> None:
         multihost_utils.sync_global_devices("fgu_jax")
 
 
+def devices() -> list[jax.Device]:
+    """The devices of all processes, those of one process side by side.
+
+    By number they need not be: a TPU pod numbers its chips by their place on a grid.
+    """
+    return sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+
+
 def own_part(size: int, mesh: Mesh) -> slice:
-    """The rows of a batch of ``size`` that this process's devices take."""
+    """The rows of a batch of ``size`` that this process's devices take.
+
+    The devices of a process stand side by side in the mesh, as ``devices`` has them.
+    """
     count = mesh.devices.size
     mine = [
         k

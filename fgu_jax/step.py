@@ -183,7 +183,7 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
     Raises:
       InputError: more devices asked for than there are.
     """
-    devices = jax.devices()
+    devices = processes.devices()
     count = num_devices or len(devices)
     if count > len(devices):
         raise InputError(f"devices is {count} but {len(devices)} are here")

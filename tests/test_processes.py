@@ -1,5 +1,6 @@
 """Two processes on loopback against one with as many devices."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import jax
@@ -191,6 +193,7 @@ def test_one_process_asks_nobody():
     processes.refuse_different({"anything": 1}, "it")
     processes.wait()
     assert processes.own_part(12, make_mesh(4)) == slice(0, 12)
+    assert processes.devices() == jax.devices()
 
 
 @pytest.mark.parametrize(
@@ -271,3 +274,29 @@ def test_a_process_without_a_device_is_refused_before_data_are_read(monkeypatch)
     line = r"devices is 2 with 3 processes, and 2 would have none: leave --devices out"
     with pytest.raises(InputError, match=line):
         starting.check_before_data(config, make_mesh(2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """What is asked of a device of a pod."""
+
+    id: int
+    process_index: int
+
+
+def test_a_process_takes_rows_of_its_own_devices_on_a_pod(monkeypatch):
+    """Whose processes' devices are not numbered one after the other."""
+    pod = [
+        Device(i, (i // 4) % 2 + 2 * (i // 16)) for i in range(32)
+    ]  # 0-3 and 8-11 are process 0's
+    monkeypatch.setattr(jax, "devices", lambda: pod)
+    mesh = types.SimpleNamespace(devices=np.array(processes.devices()))
+    taken = []
+    for process in range(4):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        mine = processes.own_part(64, mesh)
+        places = range(mine.start // 2, mine.stop // 2)  # two rows a device
+        assert {mesh.devices[k].process_index for k in places} == {process}
+        assert len(places) == 8
+        taken += range(64)[mine]
+    assert sorted(taken) == list(range(64))
