@@ -301,12 +301,15 @@ def _run(
         features = embed(images, network, progress)[0]
     clusters = settle(features, clusters)
     sure = confidences(features, clusters)
-    if processes.is_first():
+
+    def write_table():
         with run_files.writing(directory / "clusters.csv"):
             write_clusters(directory / "clusters.csv", names, clusters, sure)
+
+    processes.on_first(write_table)
     print_summary(tracker.console, config, tracker.history, directory, judge.protocol)
     if config.report:
-        with run_files.writing(directory / "report"), bar(tracker.console) as progress:
+        with bar(tracker.console) as progress:
             shown = report.gather(
                 config,
                 tracker.history,
@@ -316,9 +319,14 @@ def _run(
                 judge=judge,
                 embed=lambda x: embed(x, network, progress),
             )
-            if processes.is_first():
-                page = report.write(directory, shown, progress=progress)
-                tracker.console.print(f"report in {page}", markup=False)
+
+            def write_report():
+                with run_files.writing(directory / "report"):
+                    return report.write(directory, shown, progress=progress)
+
+            page = processes.on_first(write_report)
+        if page is not None:
+            tracker.console.print(f"report in {page}", markup=False)
     processes.wait()
     return Run(directory, config, tracker.history, clusters, names)
 

@@ -39,11 +39,12 @@ class Tracker:
         self._on_epoch = on_epoch
         self.history = list(history)
         self.console = console
-        if not processes.is_first():
-            return
         self._metrics = directory / "metrics.jsonl"
         self._timings = directory / "timings.jsonl"
         self._tensorboard = directory / "tensorboard"
+        processes.on_first(self._open)
+
+    def _open(self) -> None:
         run_files.replace(self._metrics, "".join(map(_line, self.history)))
         if self.history:
             run_files.drop_cut_line(self._timings)
@@ -60,8 +61,9 @@ class Tracker:
           NotWritten: the disk is full, or the folder cannot be written.
         """
         self.history.append(record)
-        if not processes.is_first():
-            return
+        processes.on_first(lambda: self._write(record, timings))
+
+    def _write(self, record: dict, timings: dict) -> None:
         run_files.append(self._metrics, _line(record))
         run_files.append(self._timings, _line({"epoch": record["epoch"], **timings}))
         scalars = {k: v for k, v in record.items() if isinstance(v, (int, float))}

@@ -5,11 +5,12 @@ import json
 import os
 import struct
 
+import jax
 import pytest
 from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
-from fgu_jax import run_files
+from fgu_jax import processes, run_files
 from fgu_jax.errors import InputError, NotWritten
 from fgu_jax.events import ScalarEvents
 from fgu_jax.tracking import Tracker
@@ -129,3 +130,24 @@ def test_a_cut_line_goes_and_nothing_else(tmp_path):
         path.write_text(content)
         run_files.drop_cut_line(path)
         assert path.read_text() == kept
+
+
+def test_a_record_that_cannot_be_written_ends_every_process(tmp_path, monkeypatch):
+    """The others learn of the first's full disk, not of a time-out."""
+    told = []
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(processes, "tell", lambda value: told.append(value) or value)
+    first = Tracker(tmp_path, [], QUIET)
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(NotWritten, match=r"metrics\.jsonl"):
+        first.epoch({"epoch": 0}, {})
+    first.close()
+    heard = iter(json.loads(json.dumps(told)))
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(processes, "tell", lambda _: next(heard))
+    second = Tracker(tmp_path / "none", [], QUIET)
+    with pytest.raises(NotWritten, match=r"process 0: .*metrics\.jsonl"):
+        second.epoch({"epoch": 0}, {})
+    second.close()
+    assert not (tmp_path / "none").exists()
