@@ -214,17 +214,18 @@ def mapped_train_step(
 ) -> Callable:
     """The train step over the mesh: images whole, the batch cut, the state as it says.
 
-    The state is donated: the one passed in may not be used again.
+    The state is donated: the one passed in may not be used again. The step's optional
+    ``weights`` are given last, whole, or not at all.
     """
-    mapped = _mapped(
-        train_step,
-        mesh,
-        in_specs=(state_specs, P(), P(AXIS), P()),
-        out_specs=(state_specs, P()),
-    )
 
-    def step(state, images, batch, weights=None):
-        return mapped(state, images, batch, weights)
+    def step(state, images, batch, *weights):
+        mapped = _mapped(
+            train_step,
+            mesh,
+            in_specs=(state_specs, P(), P(AXIS), *[P()] * len(weights)),
+            out_specs=(state_specs, P()),
+        )
+        return mapped(state, images, batch, *weights)
 
     return jax.jit(step, donate_argnums=(0,))
 
@@ -235,32 +236,31 @@ def chunked_train_step(
     """Several train steps in one dispatch, for images that live on the devices.
 
     The returned function takes ``state``; ``images``; ``index`` int32 [S, B], rows of
-    S batches; ``count`` int32, how many of them are to be trained on; and the step's
-    optional ``weights``. It gives the state after those, and losses [S] of each kind,
+    S batches; ``count`` int32, how many of them are to be trained on; and, if given,
+    the step's ``weights``. It gives the state after those, and losses [S] of each kind,
     0 from ``count`` on. One compiled program serves every ``count``. The state is
     donated.
     """
 
-    def steps(state, images, index, count, weights):
+    def steps(state, images, index, count, *weights):
         def body(k, carry):
             state, seen = carry
-            state, now = train_step(state, images, {"index": index[k]}, weights)
+            state, now = train_step(state, images, {"index": index[k]}, *weights)
             return state, {name: seen[name].at[k].set(now[name]) for name in now}
 
         first = {"index": index[0]}
-        shapes = jax.eval_shape(train_step, state, images, first, weights)[1]
+        shapes = jax.eval_shape(train_step, state, images, first, *weights)[1]
         seen = {k: jnp.zeros(len(index), x.dtype) for k, x in shapes.items()}
         return lax.fori_loop(0, count, body, (state, seen))
 
-    mapped = _mapped(
-        steps,
-        mesh,
-        in_specs=(state_specs, P(), P(None, AXIS), P(), P()),
-        out_specs=(state_specs, P()),
-    )
-
-    def chunk(state, images, index, count, weights=None):
-        return mapped(state, images, index, count, weights)
+    def chunk(state, images, index, count, *weights):
+        mapped = _mapped(
+            steps,
+            mesh,
+            in_specs=(state_specs, P(), P(None, AXIS), P(), *[P()] * len(weights)),
+            out_specs=(state_specs, P()),
+        )
+        return mapped(state, images, index, count, *weights)
 
     return jax.jit(chunk, donate_argnums=(0,))
 
