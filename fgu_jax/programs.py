@@ -67,15 +67,15 @@ def embedding(config: Config, mesh: Mesh) -> Embedding:
 
 def train_step(config: Config, steps_per_epoch: int) -> Callable:
     """The train step of one device: the same function wherever it is the same step."""
-    return _train_step(_compiled_part(config), steps_per_epoch)
+    compiled = _compiled_part(config)
+    if config.patch_weight == 0:  # without the local branch it is another
+        compiled = dataclasses.replace(compiled, patch_weight=0.0)
+    return _train_step(compiled, steps_per_epoch)
 
 
 def _compiled_part(config: Config) -> Config:
     rest: dict[str, Any] = {name: FIELDS[name].default for name in _NOT_COMPILED}
-    # The step takes the weights as numbers; without the local branch it is another.
-    rest |= {name: FIELDS[name].default for name in WEIGHTS}
-    if config.patch_weight == 0:
-        rest["patch_weight"] = 0.0
+    rest |= {name: FIELDS[name].default for name in WEIGHTS}  # the step takes numbers
     return dataclasses.replace(config, **rest)
 
 

@@ -5,6 +5,7 @@ runs it by ``jax.jit(jax.shard_map(...))``; ``jax.pmap`` runs it unchanged.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -191,22 +192,28 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
 
 
 def map_over_devices(
-    function: Callable, mesh: Mesh, *, in_specs: Any, out_specs: Any, donate: Any = ()
+    function: Callable, mesh: Mesh, *, in_specs: tuple, out_specs: Any, donate: Any = ()
 ) -> Callable:
-    """``function`` of one device over the mesh, compiled once."""
-    mapped = _mapped(function, mesh, in_specs=in_specs, out_specs=out_specs)
-    return jax.jit(mapped, donate_argnums=donate)
+    """``function`` of one device over the mesh, compiled once.
 
-
-def _mapped(function: Callable, mesh: Mesh, *, in_specs: Any, out_specs: Any) -> Any:
-    """``function`` of one device over the mesh.
+    Arguments beyond ``in_specs`` are optional, and whole on every device.
 
     ``check_vma=False``: with it on, the gradient of replicated parameters is summed
     already, and the step's own mean would silently be wrong.
     """
-    return jax.shard_map(
-        function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
-    )
+
+    @functools.wraps(function)
+    def mapped(*given):
+        rest = [WHOLE] * (len(given) - len(in_specs))
+        return jax.shard_map(
+            function,
+            mesh=mesh,
+            in_specs=(*in_specs, *rest),
+            out_specs=out_specs,
+            check_vma=False,
+        )(*given)
+
+    return jax.jit(mapped, donate_argnums=donate)
 
 
 def mapped_train_step(
@@ -217,17 +224,13 @@ def mapped_train_step(
     The state is donated: the one passed in may not be used again. The step's optional
     ``weights`` are given last, whole, or not at all.
     """
-
-    def step(state, images, batch, *weights):
-        mapped = _mapped(
-            train_step,
-            mesh,
-            in_specs=(state_specs, P(), P(AXIS), *[P()] * len(weights)),
-            out_specs=(state_specs, P()),
-        )
-        return mapped(state, images, batch, *weights)
-
-    return jax.jit(step, donate_argnums=(0,))
+    return map_over_devices(
+        train_step,
+        mesh,
+        in_specs=(state_specs, P(), P(AXIS)),
+        out_specs=(state_specs, P()),
+        donate=(0,),
+    )
 
 
 def chunked_train_step(
@@ -253,16 +256,13 @@ def chunked_train_step(
         seen = {k: jnp.zeros(len(index), x.dtype) for k, x in shapes.items()}
         return lax.fori_loop(0, count, body, (state, seen))
 
-    def chunk(state, images, index, count, *weights):
-        mapped = _mapped(
-            steps,
-            mesh,
-            in_specs=(state_specs, P(), P(None, AXIS), P(), *[P()] * len(weights)),
-            out_specs=(state_specs, P()),
-        )
-        return mapped(state, images, index, count, *weights)
-
-    return jax.jit(chunk, donate_argnums=(0,))
+    return map_over_devices(
+        steps,
+        mesh,
+        in_specs=(state_specs, P(), P(None, AXIS), P()),
+        out_specs=(state_specs, P()),
+        donate=(0,),
+    )
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

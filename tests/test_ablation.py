@@ -293,6 +293,10 @@ def test_runs_that_differ_in_nothing_compiled_share_their_programs():
     ):
         again = dataclasses.replace(BASE, **same)
         assert programs.train_step(again, 3) is first
+    local_off = dataclasses.replace(BASE, patch_weight=0.0)
+    assert programs.embedding(local_off, make_mesh(1)) is programs.embedding(
+        BASE, make_mesh(1)
+    )
     for change in ({"patch_weight": 0.0}, {"learning_rate": 1.0}, {"neck": True}):
         assert programs.train_step(dataclasses.replace(BASE, **change), 3) is not first
     assert programs.train_step(BASE, 4) is not first
