@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from fgu_jax.command_line import Parser, main
-from fgu_jax.data.prepare import Report, prepare
+from fgu_jax.commands.command_line import Parser, main
+from fgu_jax.data.prepared.write import Report, prepare
 from fgu_jax.data.published import NAMES
 from fgu_jax.data.synthetic.settings import Settings
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from fgu_jax import ablation
-from fgu_jax.command_line import (
+from fgu_jax.commands.command_line import (
     Parser,
     add_cache_flag,
     add_config_flags,
@@ -80,8 +80,8 @@ def _table(arguments: argparse.Namespace, base: Config, given: dict) -> ablation
 
 def ablate(arguments: argparse.Namespace) -> None:
     """Resolves the base configuration, then makes the table run by run."""
-    from fgu_jax import presets
-    from fgu_jax.methods import HANDCRAFTED
+    from fgu_jax.config import presets
+    from fgu_jax.config.methods import HANDCRAFTED
 
     given = given_fields(arguments)
     base = presets.resolve(given)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fgu_jax.bench import PIECES, piece
 from fgu_jax.bench.sizes import SIZES
-from fgu_jax.command_line import Parser, main
+from fgu_jax.commands.command_line import Parser, main
 from fgu_jax.errors import InputError
 
 
@@ -72,14 +72,14 @@ def bench(arguments: argparse.Namespace) -> None:
     """Measures, prints the table, writes the JSON."""
     from rich.console import Console
 
-    from fgu_jax import whole_files
+    from fgu_jax import files
     from fgu_jax.bench import machine, measure, record
-    from fgu_jax.tracking import bar
+    from fgu_jax.progress import bar
 
     name = arguments.piece
     here = Path(__file__).resolve().parent
     output = arguments.output or here / "benchmarks" / f"{name}.json"
-    whole_files.check_output(output, overwrite=True)
+    files.check_output(output, overwrite=True)
     if arguments.repeats < 1:
         raise InputError(f"repeats is {arguments.repeats}: give 1 or more")
     fields = dataclasses.fields(SIZES[name])

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from fgu_jax.command_line import Parser, add_cache_flag, main
+from fgu_jax.commands.command_line import Parser, add_cache_flag, main
+from fgu_jax.runs.clusters import write_clusters
 
 
 def parser() -> Parser:
@@ -59,11 +60,15 @@ def cluster(arguments: argparse.Namespace) -> None:
     """Checks the output, embeds the folder, groups, writes."""
     from rich.console import Console
 
-    from fgu_jax import clusters, embedder, folder_features, grouping, whole_files
-    from fgu_jax.tracking import bar
+    from fgu_jax import files
+    from fgu_jax.clustering import choose as grouping
+    from fgu_jax.clustering import confidence as clusters
+    from fgu_jax.inference import embedder
+    from fgu_jax.inference import folder as folder_features
+    from fgu_jax.progress import bar
 
     output = Path(arguments.output)
-    whole_files.check_output(output, overwrite=arguments.overwrite)
+    files.check_output(output, overwrite=arguments.overwrite)
     grouping.check_wanted(arguments.clusters, arguments.distance)
     network = embedder.load(arguments.checkpoint)
     console = Console(highlight=False, soft_wrap=True)
@@ -83,7 +88,7 @@ def cluster(arguments: argparse.Namespace) -> None:
             progress=progress,
         )
     sure = clusters.confidences(found.features, grouped.labels)
-    clusters.write_clusters(output, found.names, grouped.labels, sure)
+    write_clusters(output, found.names, grouped.labels, sure)
     for name, reason in found.skipped.items():
         console.print(f"left out {name!r}: {reason}", markup=False)
     if grouped.tried:

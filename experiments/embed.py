@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fgu_jax.command_line import Parser, add_cache_flag, main
+from fgu_jax.commands.command_line import Parser, add_cache_flag, main
 
 
 def parser() -> Parser:
@@ -41,11 +41,14 @@ def embed(arguments: argparse.Namespace) -> None:
     """Checks the output, embeds the folder, writes names and features."""
     from rich.console import Console
 
-    from fgu_jax import embedder, feature_file, folder_features, whole_files
-    from fgu_jax.tracking import bar
+    from fgu_jax import files
+    from fgu_jax.inference import embedder
+    from fgu_jax.inference import folder as feature_file
+    from fgu_jax.inference import folder as folder_features
+    from fgu_jax.progress import bar
 
     output = Path(arguments.output)
-    whole_files.check_output(output, overwrite=arguments.overwrite)
+    files.check_output(output, overwrite=arguments.overwrite)
     network = embedder.load(arguments.checkpoint)
     console = Console(highlight=False, soft_wrap=True)
     with bar(console) as progress:

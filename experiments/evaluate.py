@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fgu_jax.command_line import Parser, add_cache_flag, main
+from fgu_jax.commands.command_line import Parser, add_cache_flag, main
 from fgu_jax.config import FIELDS, TYPES
 
 # Fields of the run's configuration that evaluation reads, and a user may change.
@@ -69,8 +69,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Reads the dataset, ranks, prints the table, writes the JSON."""
     from rich.console import Console
 
-    from fgu_jax import embedder, scoring, training_data, whole_files
-    from fgu_jax.tracking import bar
+    from fgu_jax import files
+    from fgu_jax.evaluation import score as scoring
+    from fgu_jax.inference import embedder
+    from fgu_jax.progress import bar
+    from fgu_jax.training import images as training_data
 
     network = embedder.load(arguments.checkpoint)
     given = {k: v for k, v in vars(arguments).items() if k in _FIELDS}
@@ -78,7 +81,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     output = arguments.output or (
         Path(arguments.checkpoint) / f"evaluation-{config.dataset}.json"
     )
-    whole_files.check_output(output, overwrite=True)
+    files.check_output(output, overwrite=True)
     wanted = arguments.average_precision or config.average_precision
     both = ("hits", "trapezoid")
     console = Console(highlight=False)

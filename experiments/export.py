@@ -2,7 +2,7 @@
 
 import argparse
 
-from fgu_jax.command_line import Parser, main
+from fgu_jax.commands.command_line import Parser, main
 
 
 def parser() -> Parser:
@@ -27,7 +27,7 @@ def export(arguments: argparse.Namespace) -> None:
 
     from rich.console import Console
 
-    from fgu_jax import exporting
+    from fgu_jax.inference import export as exporting
 
     console = Console(highlight=False, soft_wrap=True)
     output = Path(arguments.output)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fgu_jax.command_line import Parser, add_cache_flag, main
+from fgu_jax.commands.command_line import Parser, add_cache_flag, main
 
 
 def parser() -> Parser:
@@ -54,7 +54,7 @@ def search(arguments: argparse.Namespace) -> None:
 
     import fgu_jax
     from fgu_jax import searching
-    from fgu_jax.tracking import bar
+    from fgu_jax.progress import bar
 
     console = Console(highlight=False, soft_wrap=True)
     checkpoint: Path = arguments.checkpoint

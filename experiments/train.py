@@ -2,7 +2,7 @@
 
 import argparse
 
-from fgu_jax.command_line import (
+from fgu_jax.commands.command_line import (
     Parser,
     add_cache_flag,
     add_config_flags,
@@ -43,12 +43,12 @@ def parser() -> Parser:
 
 def train(arguments: argparse.Namespace) -> None:
     """Resolves the configuration, then hands over to ``fgu_jax.fit``."""
-    from fgu_jax import presets
+    from fgu_jax.config import presets
 
     config = presets.resolve(given_fields(arguments))
     by_hand = (arguments.coordinator, arguments.num_processes, arguments.process_id)
     if any(value is not None for value in by_hand) or arguments.distributed:
-        from fgu_jax import processes
+        from fgu_jax.parallel import processes
 
         processes.join(*by_hand)
 

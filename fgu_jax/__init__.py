@@ -11,21 +11,33 @@ from fgu_jax._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from fgu_jax.config import Config as Config
-    from fgu_jax.embedder import Embedder as Embedder
-    from fgu_jax.embedder import load as load
     from fgu_jax.errors import InputError as InputError
-    from fgu_jax.loop import Run as Run
-    from fgu_jax.loop import fit as fit
+    from fgu_jax.inference.embedder import Embedder as Embedder
+    from fgu_jax.inference.embedder import load as load
+    from fgu_jax.training.loop import Run as Run
+    from fgu_jax.training.loop import fit as fit
 
 _LAZY = {
     "Config": "config",
-    "Embedder": "embedder",
+    "Embedder": "inference.embedder",
     "InputError": "errors",
-    "Run": "loop",
-    "fit": "loop",
-    "load": "embedder",
+    "Run": "training.loop",
+    "fit": "training.loop",
+    "load": "inference.embedder",
 }
-_MODULES = ("losses", "memory", "merging", "retrieval", "networks", "data", "presets")
+_MODULES = {
+    name: name
+    for name in (
+        "clustering",
+        "data",
+        "losses",
+        "memory",
+        "merging",
+        "networks",
+        "retrieval",
+    )
+}
+_MODULES["presets"] = "config.presets"
 __all__ = ["__version__", *_LAZY, *_MODULES]
 
 
@@ -34,7 +46,7 @@ def __getattr__(name: str):
     if name in _LAZY:
         value = getattr(importlib.import_module(f"fgu_jax.{_LAZY[name]}"), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"fgu_jax.{name}")
+        value = importlib.import_module(f"fgu_jax.{_MODULES[name]}")
     else:
         raise AttributeError(f"module 'fgu_jax' has no attribute {name!r}")
     globals()[name] = value

@@ -10,12 +10,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from fgu_jax.errors import InputError
 
-__all__ = ["cluster_centres", "unit", "update_cluster_memory", "update_patch_memory"]
+__all__ = ["unit", "update_cluster_memory", "update_patch_memory"]
 
 
 def unit(x: jax.Array) -> jax.Array:
@@ -103,53 +102,6 @@ def update_patch_memory(
     return _in_batch_order(
         table, patches, indices, lambda old, x: (1 - rate) * old + rate * x
     )
-
-
-def cluster_centres(
-    features: np.ndarray, labels: np.ndarray, *, rows: int
-) -> np.ndarray:
-    """Centres c: the mean feature of each cluster's images, not normalised.
-
-    On the host and summed in float64 in row order, so that no device's atomics or
-    number of devices can change a bit of it.
-
-    Args:
-      features: float [N, D].
-      labels: int [N], dense in 0..C-1.
-      rows: height of the table, C_max >= C; dead rows are zero.
-
-    Returns:
-      NumPy float [rows, D], of the features' dtype.
-
-    Raises:
-      InputError: lengths that differ, labels that do not fit the rows or are not dense.
-
-    >>> cluster_centres(np.eye(2), np.array([0, 0]), rows=2).tolist()
-    [[0.5, 0.5], [0.0, 0.0]]
-
-    Source: FGU section 2.2.1, below eq (3).
-    """
-    features, labels = np.asarray(features), np.asarray(labels)
-    if features.ndim != 2 or labels.shape != features.shape[:1]:
-        raise InputError(
-            f"labels {labels.shape} do not fit features {features.shape}: "
-            "give [N] and [N, D]"
-        )
-    counts = np.bincount(labels)
-    if len(counts) > rows or not counts.all():
-        raise InputError(
-            f"labels up to {labels.max()} with {np.count_nonzero(counts)} clusters do "
-            f"not fit {rows} rows: give dense labels 0..C-1 with C <= rows"
-        )
-    by_cluster = np.argsort(labels, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    centres = np.zeros((rows, features.shape[1]), features.dtype)
-    # Columns in blocks: a float64 copy of all features would double their memory.
-    for left in range(0, features.shape[1], 256):
-        block = features[by_cluster, left : left + 256].astype(np.float64)
-        sums = np.add.reduceat(block, starts, axis=0)
-        centres[: len(counts), left : left + 256] = sums / counts[:, None]
-    return centres
 
 
 def _in_batch_order(

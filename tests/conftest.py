@@ -44,7 +44,8 @@ def drawn_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained_run(drawn_folder, tmp_path_factory):
     """A finished run on ``drawn_folder``; not to be written to."""
-    from fgu_jax import loop, presets
+    from fgu_jax.config import presets
+    from fgu_jax.training import loop
 
     folder = tmp_path_factory.mktemp("trained") / "run"
     given = {

@@ -7,8 +7,10 @@ import types
 
 from small_run import SMALL_RUN
 
-from fgu_jax import ablation, loop, presets
+from fgu_jax import ablation
 from fgu_jax.ablation import runs, write
+from fgu_jax.config import presets
+from fgu_jax.training import loop
 
 BASE = presets.resolve(SMALL_RUN)
 

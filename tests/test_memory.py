@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fgu_jax import memory
+from fgu_jax.clustering.means import cluster_centres
 from fgu_jax.errors import InputError
 
 
@@ -84,7 +85,7 @@ def test_centres_are_means():
     rng = np.random.default_rng(2)
     features = rng.standard_normal((20, 300)).astype(np.float32)
     labels = np.r_[np.arange(4), rng.integers(0, 4, 16)]
-    got = memory.cluster_centres(features, labels, rows=6)
+    got = cluster_centres(features, labels, rows=6)
     for c in range(4):
         np.testing.assert_allclose(
             got[c], features[labels == c].mean(0), atol=1e-6, rtol=1e-5
@@ -104,10 +105,10 @@ def test_bad_arguments():
                 jnp.ones((1, 2, 3)), jnp.ones((1, 1, 3)), jnp.array([0]), rate=rate
             )
     with pytest.raises(InputError, match="dense"):
-        memory.cluster_centres(np.eye(3), np.array([0, 2, 2]), rows=3)
+        cluster_centres(np.eye(3), np.array([0, 2, 2]), rows=3)
     with pytest.raises(InputError, match="2 rows"):
-        memory.cluster_centres(np.eye(3), np.array([0, 1, 2]), rows=2)
+        cluster_centres(np.eye(3), np.array([0, 1, 2]), rows=2)
     with pytest.raises(InputError, match="give"):
-        memory.cluster_centres(np.eye(3), np.array([0, 1]), rows=2)
+        cluster_centres(np.eye(3), np.array([0, 1]), rows=2)
     with pytest.raises(InputError, match=r"\[N\] and \[N, D\]"):
-        memory.cluster_centres(np.eye(3), np.array([0, 1, 0, 1]), rows=2)
+        cluster_centres(np.eye(3), np.array([0, 1, 0, 1]), rows=2)

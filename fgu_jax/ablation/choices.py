@@ -8,7 +8,7 @@ from typing import Any
 from fgu_jax.ablation.sameness import figures_key
 from fgu_jax.ablation.tables import SET_BY_TABLE, Table
 from fgu_jax.config import FIELDS, Config
-from fgu_jax.config_values import parse_value, unknown
+from fgu_jax.config.values import parse_value, unknown
 from fgu_jax.errors import InputError
 
 BASE = "as it is"

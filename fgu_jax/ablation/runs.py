@@ -11,13 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fgu_jax import config_values, loop, run_lock, starting, training_data
 from fgu_jax.ablation.sameness import figures_key, idle_fields
 from fgu_jax.ablation.tables import SET_BY_TABLE, Table
 from fgu_jax.config import Config
+from fgu_jax.config import values as config_values
 from fgu_jax.data import Dataset
 from fgu_jax.errors import InputError, InUse
-from fgu_jax.step import make_mesh
+from fgu_jax.parallel.mesh import make_mesh
+from fgu_jax.runs import lock as run_lock
+from fgu_jax.training import checks as starting
+from fgu_jax.training import images as training_data
+from fgu_jax.training import loop
 
 _LOOK_SECONDS = 5.0  # between looks at what other processes train
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from fgu_jax.ablation.tables import SET_BY_TABLE
 from fgu_jax.config import FIELDS, Config
-from fgu_jax.methods import idle_beside
+from fgu_jax.config.methods import idle_beside
 
 _OF_PEDAL = ("num_neighbors", "scale", "patch_rate")
 _OF_ATTRACTED = ("attract_start", "centres")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from fgu_jax import run_files
+from fgu_jax import files
 from fgu_jax.ablation import page, plot, runs, scores
 from fgu_jax.ablation.tables import Table
 from fgu_jax.config import Config
@@ -54,12 +54,12 @@ def run_table(
         done = [found[place] for place in sorted(found)]
         text = page.page(table, base, done, num_planned=len(planned), command=command)
         record = _record(table, done, len(planned))
-        run_files.replace(path, text, shared=True)
-        run_files.replace(path.with_suffix(".json"), record, shared=True)
+        files.replace(path, text, shared=True)
+        files.replace(path.with_suffix(".json"), record, shared=True)
         if table.figure:
             target = directory / f"figure-{table.figure}.png"
-            with run_files.writing(target):
-                scratch, title = run_files.scratch_of(target), f"{base.dataset}, here"
+            with files.writing(target):
+                scratch, title = files.scratch_of(target), f"{base.dataset}, here"
                 plot.write(table, scores.scores(done), title, scratch)
                 scratch.replace(target)
         on_run(len(done), run)

@@ -22,8 +22,8 @@ import numpy as np
 
 from fgu_jax.bench.machine import Rates
 from fgu_jax.errors import InputError
+from fgu_jax.progress import Progress
 
-Progress = Callable[[int, int, str], None]
 OURS = "fgu_jax"
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from fgu_jax._version import __version__
 from fgu_jax.bench import machine
 from fgu_jax.bench.machine import Rates
-from fgu_jax.whole_files import whole_file
+from fgu_jax.files import whole_file
 
 
 def report(piece: str, sizes: Any, rates: Rates, rows: list[dict]) -> dict[str, Any]:

@@ -8,12 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from fgu_jax import models, presets, starting, step
 from fgu_jax.bench.collectives import collective_bytes, predicted_bytes
 from fgu_jax.bench.generated import unit_rows
 from fgu_jax.bench.sizes import Scale
+from fgu_jax.config import presets
+from fgu_jax.inference.network import build_network
 from fgu_jax.networks import global_dim
-from fgu_jax.state import create
+from fgu_jax.parallel.mesh import AXIS, make_mesh, replicate, shard_batch
+from fgu_jax.training import checks as starting
+from fgu_jax.training import step
+from fgu_jax.training.state import create
 
 
 def main() -> None:
@@ -35,13 +39,13 @@ def train(sizes: Scale, count: int) -> dict[str, Any]:
             "learning_rate": 1e-4,  # larger ones magnify rounding step by step
         }
     )
-    mesh = step.make_mesh(count)
+    mesh = make_mesh(count)
     rng = np.random.default_rng(10)
     shape = (sizes.images, sizes.height, sizes.width, 3)
     images = rng.integers(0, 256, shape, np.uint8)
     steps_per_epoch = sizes.images // sizes.batch
     blank = np.zeros((1, sizes.height, sizes.width, 3), np.float32)
-    network = models.build(config)
+    network = build_network(config)
     variables = jax.jit(lambda key: network.init(key, blank, train=False))(
         jax.random.key(0)
     )
@@ -54,24 +58,24 @@ def train(sizes: Scale, count: int) -> dict[str, Any]:
         seed=0,
     )
     one = step.make_train_step(
-        models.build(config, step.AXIS),
+        build_network(config, AXIS),
         optimizer,
         starting.step_options(config, steps_per_epoch),
     )
     mapped: Any = step.mapped_train_step(one, mesh)
-    resident = step.replicate(images, mesh)
-    state = step.replicate(state, mesh)
+    resident = replicate(images, mesh)
+    state = replicate(state, mesh)
     batches = [
         {"index": rng.permutation(sizes.images)[: sizes.batch].astype(np.int32)}
         for _ in range(sizes.steps)
     ]
-    first = step.shard_batch(batches[0], mesh)
+    first = shard_batch(batches[0], mesh)
     compiled = mapped.lower(state, resident, first).compile()
     features = jax.eval_shape(lambda v: network.apply(v, blank, train=False), variables)
     losses, seconds = [], []
     for batch in batches:
         start = time.perf_counter()
-        state, found = compiled(state, resident, step.shard_batch(batch, mesh))
+        state, found = compiled(state, resident, shard_batch(batch, mesh))
         losses.append(float(found["loss"]))
         seconds.append(time.perf_counter() - start)
     return {

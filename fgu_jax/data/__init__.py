@@ -1,13 +1,19 @@
 """Images for training, labels for evaluation, and every way that both come in."""
 
-from fgu_jax.data.dataset import Dataset, Labels
-from fgu_jax.data.histogram import color_histogram
-from fgu_jax.data.images import ImageSet, Progress
+from fgu_jax.data.dataset import (
+    Dataset,
+    Labels,
+    hold_out_identities,
+    limit_identities,
+    limit_rows,
+)
+from fgu_jax.data.images import ImageSet
 from fgu_jax.data.load import load_dataset
 from fgu_jax.data.published import NAMES, canonical_name
 from fgu_jax.data.stream import StreamedImages, open_images
-from fgu_jax.data.subsets import hold_out_identities, limit_identities, limit_rows
 from fgu_jax.data.synthetic.settings import Settings
+from fgu_jax.handcrafted.histogram import color_histogram
+from fgu_jax.progress import Progress
 
 __all__ = [
     "NAMES",

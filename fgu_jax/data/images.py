@@ -13,8 +13,8 @@ import numpy as np
 
 from fgu_jax.data.decode import MAX_BYTES, UnreadableImage, decode_image
 from fgu_jax.errors import InputError
+from fgu_jax.progress import Progress
 
-Progress = Callable[[int, int, str], None]
 """``progress(done, total, what)``, called from one thread."""
 
 _CHUNK = 64

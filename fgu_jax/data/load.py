@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from fgu_jax.data.dataset import Dataset, Labels
-from fgu_jax.data.images import FolderSource, ImageSet, Progress, Source, row_order
+from fgu_jax.data.dataset import Dataset, Labels, split_queries
+from fgu_jax.data.images import FolderSource, ImageSet, Source, row_order
 from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import MARKET, read_market
 from fgu_jax.data.layouts.tree import JUNK, Entry, FolderTree, Layout
-from fgu_jax.data.prepared import find_prepared
+from fgu_jax.data.prepared.read import find_prepared
 from fgu_jax.data.published import PUBLISHED, canonical_name
-from fgu_jax.data.subsets import split_queries
 from fgu_jax.data.synthetic.settings import Settings
 from fgu_jax.data.synthetic.write import write_synthetic
 from fgu_jax.errors import InputError
+from fgu_jax.progress import Progress
 
 
 def load_dataset(

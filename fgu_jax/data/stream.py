@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from fgu_jax.data.decode import UnreadableImage, decode_image
-from fgu_jax.data.images import ImageSet, Progress, default_threads
+from fgu_jax.data.images import ImageSet, default_threads
 from fgu_jax.errors import InputError
+from fgu_jax.progress import Progress
 
 SHARE = 0.5
 """Images are decoded once and kept if they take at most this share of free memory."""

@@ -1,21 +1,20 @@
 """A bag of colour words in sixteen stripes."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
+from fgu_jax.clustering.kmeans import kmeans
 from fgu_jax.errors import InputError
 from fgu_jax.handcrafted.color_terms import color_terms
-from fgu_jax.kmeans import kmeans
+from fgu_jax.progress import Progress
 
 PATCH = 4  # pixels, and the step between patches
 STRIPES = 16
 _CHUNK = 32
 _SAMPLES = 100_000  # descriptors that the words are learnt from
 _ITERATIONS = 30  # of k-means, after which words hardly move
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """LOMO: local maximal occurrence of colours and textures, over three scales."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from fgu_jax.errors import InputError
 from fgu_jax.handcrafted.occurrence import WINDOW, maximal_occurrence, num_windows
 from fgu_jax.handcrafted.retinex import retinex
 from fgu_jax.handcrafted.siltp import PATTERNS, siltp
+from fgu_jax.progress import Progress
 
 SCALES = 3
 COLORS = 8**3  # bins of hue, saturation and value together
@@ -16,9 +15,7 @@ _CHUNK = 16  # images at once: what their histograms take stays in the cache
 _GREY = (0.299, 0.587, 0.114)
 
 
-def lomo(
-    images: np.ndarray, *, progress: Callable[[int, int, str], None] | None = None
-) -> np.ndarray:
+def lomo(images: np.ndarray, *, progress: Progress | None = None) -> np.ndarray:
     """Local maximal occurrence features.
 
     Joint HSV histograms (8 x 8 x 8) of the Retinex picture and SILTP histograms (tau

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from fgu_jax.errors import InputError
 from fgu_jax.merging.linkage import merge_by_linkage
-from fgu_jax.merging.neighbours import Progress
 from fgu_jax.merging.single_linkage import merge_by_minimum
+from fgu_jax.progress import Progress
 
 CRITERIA = ("min", "max", "centroid", "average", "median")
 _OTHER_NAMES = {"single": "min", "complete": "max", "mean": "average"}

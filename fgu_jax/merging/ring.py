@@ -23,8 +23,7 @@ from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fgu_jax.merging.distance_bounds import Frame
-from fgu_jax.merging.narrow_bounds import Rows, measured_rows
+from fgu_jax.merging.bounds import Frame, Rows, measured_rows
 
 AXIS = "ring"
 

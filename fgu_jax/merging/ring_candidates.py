@@ -9,7 +9,7 @@ there is room for, the host looks at those rows and columns itself.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,12 +17,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from fgu_jax.merging.distance_bounds import Frame, most_block_rows
-from fgu_jax.merging.leaf_limits import LeafLimits, limits_within
-from fgu_jax.merging.narrow_bounds import Rows, products_below, raised
-from fgu_jax.merging.neighbours import Progress
-from fgu_jax.merging.refine import Pairs, Refiner
+from fgu_jax.merging.bounds import (
+    Frame,
+    Rows,
+    even_block_rows,
+    lowered,
+    most_block_rows,
+    products_below,
+    raised,
+)
+from fgu_jax.merging.limits import LeafLimits, Pairs, Refiner, limits_within
 from fgu_jax.merging.ring import Meeting, Ring, place_layers
+from fgu_jax.merging.ring_nearest import nearest_on_ring
+from fgu_jax.progress import Progress
 
 _SHARE = 4  # one row in so many is compared again
 _WITHIN = 8  # pairs a row that one block may hold
@@ -264,3 +271,51 @@ class _Search(NamedTuple):
             self.chosen[b * size + some_b],
             limits_b[some_b],
         )
+
+
+class RingFinder:
+    """On devices that share the rows, by bfloat16 products or in float32."""
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        rows: np.ndarray,
+        frame: Frame,
+        devices: Sequence[jax.Device],
+        progress: Progress | None,
+    ) -> None:
+        self._features, self._frame, self._progress = features, frame, progress
+        self._ring = Ring.of(devices)
+        size = even_block_rows(
+            len(rows), devices=self._ring.size, platform=self._ring.platform
+        )
+        self._layers, farthest = place_layers(self._ring, features, rows, frame, size)
+        self.reach = 2 * farthest
+
+    def in_float32(self) -> None:
+        """From now on: where bfloat16 cannot tell the distances that matter."""
+        self.reach = 0.0
+
+    def nearest(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        squared, neighbours = nearest_on_ring(
+            self._ring,
+            self._layers,
+            labels,
+            narrow=self.reach > 0,
+            progress=self._progress,
+        )
+        return lowered(squared, self.reach), neighbours
+
+    def candidates(self, chosen: np.ndarray, gaps: np.ndarray) -> Iterator[Pairs]:
+        return candidates_on_ring(
+            self._ring,
+            self._features,
+            chosen,
+            gaps,
+            self._frame,
+            narrow=self.reach > 0,
+            progress=self._progress,
+        )
+
+    def release(self) -> None:
+        self._layers = []

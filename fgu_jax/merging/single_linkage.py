@@ -21,20 +21,50 @@ compared in float64: memory stays bounded, time grows with their number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import jax
 import numpy as np
 
-from fgu_jax.merging.distance_bounds import UNDERFLOW, Frame
-from fgu_jax.merging.duplicates import first_identical, rows_per_chunk
-from fgu_jax.merging.finders import BlockFinder, Finder, RingFinder
-from fgu_jax.merging.neighbours import Progress
-from fgu_jax.merging.spanning_forest import Edges, join_edges, kruskal, leaf_order
+from fgu_jax.merging.blocks import BlockFinder
+from fgu_jax.merging.bounds import UNDERFLOW, Frame
+from fgu_jax.merging.forest import (
+    Edges,
+    first_identical,
+    join_edges,
+    kruskal,
+    leaf_order,
+    rows_per_chunk,
+)
+from fgu_jax.merging.limits import Pairs
+from fgu_jax.merging.ring_candidates import RingFinder
+from fgu_jax.progress import Progress
 
 _MOST_PENDING = 1 << 18
 # Of the longest edge: where bfloat16 may be off by more, too many pairs would pass.
 _MOST_REACH = 1 / 16
+
+
+class Finder(Protocol):
+    """Both passes over some rows of features, in the frame.
+
+    Attributes:
+      reach: how far a distance that was computed may lie above the true one, beyond
+        the bounds of its products.
+    """
+
+    reach: float
+
+    def nearest(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each row a lower bound of its squared distance to any other cluster's,
+        and the place of a row that is about so near."""
+
+    def candidates(self, chosen: np.ndarray, gaps: np.ndarray) -> Iterator[Pairs]:
+        """Every pair within its limit, see ``candidate_pairs``, and few others."""
+
+    def release(self) -> None:
+        """Frees the rows of the first pass, before the second places those it needs."""
 
 
 def squared_distances(features: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:

@@ -11,8 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fgu_jax.networks.convolution import Conv
-from fgu_jax.networks.depthwise import depthwise
+from fgu_jax.networks.convolution import Conv, depthwise
 from fgu_jax.networks.normalisation import batch_norm
 
 

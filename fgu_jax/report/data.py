@@ -7,6 +7,8 @@ import numpy as np
 from fgu_jax.config import Config
 from fgu_jax.data import Labels, StreamedImages
 from fgu_jax.errors import InputError
+from fgu_jax.evaluation.judge import Embed, Judge, Split
+from fgu_jax.inference.passes import fused
 from fgu_jax.retrieval import Metrics
 
 
@@ -118,3 +120,47 @@ def _agree(rows: dict[str, int], than: str, count: int) -> None:
                 f"{name} has {max(length, 0)} rows and {than} has {count}: give one "
                 "for each image"
             )
+
+
+def gather(
+    config: Config,
+    history: list[dict],
+    *,
+    names: tuple[str, ...],
+    images: np.ndarray | StreamedImages,
+    clusters: np.ndarray,
+    judge: Judge,
+    embed: Embed,
+) -> ReportData:
+    """One pass of the trained network over training images, queries and gallery.
+
+    Args:
+      config, history, names, images, clusters: as in ``ReportData``.
+      judge: who alone has labels; what it found last is of this network, or nothing.
+      embed: images uint8 [N, H, W, 3] to global [N, D] and patches [U, N, d].
+    """
+    global_features, patches = embed(images)
+
+    def ranked(split: Split) -> Ranked:
+        return Ranked(
+            names=split.names,
+            images=split.images,
+            features=fused(*embed(split.images))["fused"],
+            labels=split.labels,
+        )
+
+    retrieval = None
+    if judge.test is not None:
+        query, gallery = map(ranked, judge.test)
+        retrieval = Retrieval(query=query, gallery=gallery, metrics=judge.metrics)
+    return ReportData(
+        config=config,
+        history=history,
+        names=names,
+        images=images,
+        clusters=clusters,
+        patches=patches,
+        global_features=global_features,
+        train_labels=judge.train_labels,
+        retrieval=retrieval,
+    )

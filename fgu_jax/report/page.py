@@ -5,10 +5,10 @@ from html import escape
 from importlib import resources
 
 from fgu_jax.config import Config
+from fgu_jax.evaluation.results import COLUMNS
+from fgu_jax.evaluation.results import rows as summary_rows
+from fgu_jax.messages import printable
 from fgu_jax.report.style import DARK, LIGHT, Picture
-from fgu_jax.spelling import printable
-from fgu_jax.summary import COLUMNS
-from fgu_jax.summary import rows as summary_rows
 
 _SECTIONS = {
     "training": "Training",

@@ -1,18 +1,16 @@
 """Writes ``report/`` whole or not at all."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from fgu_jax import evaluation
-from fgu_jax.data.atomic import whole_folder
+from fgu_jax.evaluation import judge as evaluation
+from fgu_jax.files import whole_folder
+from fgu_jax.progress import Progress
 from fgu_jax.report import attention, curves, groups, page, plane, queries
 from fgu_jax.report.data import ReportData
 from fgu_jax.report.style import DOTS, THEMES, Picture, applied
 from fgu_jax.retrieval import Metrics
-
-Progress = Callable[[int, int, str], None]
 
 FOLDER = "report"
 
@@ -35,7 +33,7 @@ def write(
     """
     folder = Path(directory) / FOLDER
     mend = "free some space, or go on without one by --report=false"
-    with whole_folder(folder, keep=lambda _: False, mend=mend) as scratch:
+    with whole_folder(folder, mend=mend) as scratch:
         _fill(scratch, data, progress)
     return folder / "index.html"
 

@@ -6,16 +6,15 @@ the rest are sorted by an approximate distance, and where a match and another im
 too close to call, the exact distance decides.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fgu_jax.errors import InputError
+from fgu_jax.progress import Progress
 from fgu_jax.retrieval.distances import Filter, row_blocks
-from fgu_jax.retrieval.inputs import as_feature_pair, as_real
-from fgu_jax.retrieval.protocol import Protocol
+from fgu_jax.retrieval.protocol import Protocol, as_feature_pair, as_real
 
 _CMC = 50  # ranks of the CMC
 
@@ -52,7 +51,7 @@ def evaluate(
     query_rows: ArrayLike | None = None,
     average_precision: str = "hits",
     distances: ArrayLike | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """Retrieval metrics under the protocol of Market-1501.
 

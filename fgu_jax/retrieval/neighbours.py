@@ -1,15 +1,13 @@
 """The k nearest gallery images of every query: exact, in blocks, ties by row."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fgu_jax.progress import Progress
 from fgu_jax.retrieval.distances import Filter, row_blocks, squared_distances
-from fgu_jax.retrieval.inputs import as_count, as_feature_pair
-
-Progress = Callable[[int, int, str], None]
+from fgu_jax.retrieval.protocol import as_count, as_feature_pair
 
 
 class Nearest(NamedTuple):

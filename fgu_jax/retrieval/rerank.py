@@ -5,15 +5,16 @@ neighbours: a few dozen numbers. Only these are held, the N lists of nearest ima
 that they come from, and the Q x G distances that are the result.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fgu_jax.errors import InputError
+from fgu_jax.progress import Progress
 from fgu_jax.retrieval.distances import Filter
-from fgu_jax.retrieval.inputs import as_count, as_feature_pair
 from fgu_jax.retrieval.neighbours import nearest
+from fgu_jax.retrieval.protocol import as_count, as_feature_pair
 from fgu_jax.retrieval.reciprocal import encode
 from fgu_jax.retrieval.sparse import SparseRows, blocks_of, ragged
 
@@ -27,7 +28,7 @@ def rerank(
     k1: int = 20,
     k2: int = 6,
     lambda_value: float = 0.3,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """Distances of k-reciprocal encoding: Jaccard's, mixed with the original ones.
 

@@ -4,11 +4,9 @@
 ``print_matches`` a table for the console.
 """
 
-from fgu_jax.searching.cache import FeatureCache
-from fgu_jax.searching.features import Network
+from fgu_jax.searching.features import FeatureCache, Network
 from fgu_jax.searching.match import Matches, search
-from fgu_jax.searching.result import result_folder, write_result
-from fgu_jax.searching.table import print_matches
+from fgu_jax.searching.result import print_matches, result_folder, write_result
 
 __all__ = [
     "FeatureCache",

@@ -6,10 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from fgu_jax import retrieval
-from fgu_jax.data import Progress
 from fgu_jax.errors import InputError
-from fgu_jax.searching.cache import FeatureCache
-from fgu_jax.searching.features import Embedded, Network, embed_files, find_images
+from fgu_jax.progress import Progress
+from fgu_jax.searching.features import (
+    Embedded,
+    FeatureCache,
+    Network,
+    embed_files,
+    find_images,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ import re
 from html import escape
 from importlib import resources
 
+from fgu_jax.messages import printable
 from fgu_jax.searching.match import Matches
-from fgu_jax.spelling import printable
 
 THUMBNAILS = "thumbnails"
 

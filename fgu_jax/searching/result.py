@@ -1,4 +1,4 @@
-"""What a search leaves: ``matches.json``, ``index.html`` and small pictures.
+"""What a search leaves: ``matches.json``, a page with pictures, a table on the console.
 
 The pictures are files beside the page and not part of it: a page that carried 20,000 of
 them would be tens of megabytes long, and a browser would have to read them all before
@@ -13,12 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from fgu_jax.data import Progress
-from fgu_jax.data.atomic import whole_folder
 from fgu_jax.data.decode import FORMATS, decode_image
 from fgu_jax.data.images import FolderSource, default_threads
 from fgu_jax.errors import InputError
+from fgu_jax.files import whole_folder
+from fgu_jax.messages import printable
+from fgu_jax.progress import Progress
 from fgu_jax.searching.features import Embedded
 from fgu_jax.searching.match import Matches
 from fgu_jax.searching.page import THUMBNAILS, render, thumbnail_name
@@ -58,7 +63,7 @@ def result_folder(
             )
         _check_replaceable(output)
     mend = "name another output or free some space"
-    with whole_folder(output, keep=lambda _: False, mend=mend) as folder:
+    with whole_folder(output, mend=mend) as folder:
         yield folder
 
 
@@ -187,3 +192,50 @@ def thumbnail(data: bytes) -> bytes:
     out = io.BytesIO()
     Image.fromarray(decode_image(data, *size)).save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+QUERIES = 10
+FIRST = 3
+_NAMED = 10
+
+
+def print_matches(console: Console, matches: Matches) -> None:
+    """Prints the ranking, and the images that could not be read."""
+    for what, part in (("query", matches.query), ("gallery", matches.gallery)):
+        _print_unreadable(console, what, part)
+    many = len(matches.query.names) > 1
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("query", overflow="fold")
+    table.add_column("rank", justify="right")
+    table.add_column("distance", justify="right")
+    table.add_column("image", overflow="fold")
+    for i, name in enumerate(matches.query.names[:QUERIES]):
+        found = zip(matches.indices[i], matches.distances[i], strict=True)
+        for place, (row, distance) in enumerate(found, 1):
+            if many and place > FIRST:
+                break
+            note = " (the same file)" if matches.same_file(i, row) else ""
+            table.add_row(
+                Text(printable(name) if place == 1 else ""),
+                str(place),
+                f"{distance:.3f}",
+                Text(printable(matches.gallery.names[row]) + note),
+            )
+    console.print(table)
+    rest = len(matches.query.names) - QUERIES
+    if rest > 0:
+        console.print(f"and {rest:,} more queries in matches.json")
+
+
+def _print_unreadable(console: Console, what: str, part: Embedded) -> None:
+    bad = part.unreadable
+    if not bad:
+        return
+    total = len(part.names) + len(bad)
+    console.print(
+        f"{len(bad)} of {total} {what} images cannot be read and are left out:"
+    )
+    for name, reason in list(bad.items())[:_NAMED]:
+        console.print(Text(f"  {printable(name)}: {reason}"))
+    if len(bad) > _NAMED:
+        console.print(f"  and {len(bad) - _NAMED} more, all in matches.json")

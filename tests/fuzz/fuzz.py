@@ -39,10 +39,10 @@ with atheris.instrument_imports(include=WATCHED) if RAW else contextlib.nullcont
     from PIL import Image
 
     Image.init()
-    from fgu_jax import config_values
     from fgu_jax.config import FIELDS, Config
+    from fgu_jax.config import values as config_values
     from fgu_jax.data import decode
-    from fgu_jax.weights import read_pth
+    from fgu_jax.networks.weights import read_pth
 
 SECONDS, MEBIBYTES = 10, 200
 GOLDENS = Path(__file__).parents[1] / "goldens"

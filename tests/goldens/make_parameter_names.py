@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fgu_jax.networks import BACKBONES, build
-from fgu_jax.weights.names import shapes
+from fgu_jax.networks.weights.names import shapes
 
 PATH = Path(__file__).parent.parent / "parameter_names.json"
 

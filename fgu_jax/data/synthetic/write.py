@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fgu_jax.data.atomic import whole_folder
 from fgu_jax.data.synthetic.camera import photograph, set_up
 from fgu_jax.data.synthetic.settings import Settings
 from fgu_jax.data.synthetic.wardrobe import Person, dress
+from fgu_jax.files import OTHER_PLACE, whole_folder
+from fgu_jax.progress import Progress
 
 _PERSON, _SEEN = 0, 3
 _STRANGERS = 100_000
@@ -70,7 +71,7 @@ def _file(identity: int, camera: int, image: int) -> str:
 def write_synthetic(
     settings: Settings,
     data_dir: Path,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """The folder of a drawn set below ``data_dir``, drawn now unless it is there.
 
@@ -82,7 +83,7 @@ def write_synthetic(
     """
     root = data_dir / f"synthetic-{settings.digest()}"
     if not _is_whole(root):
-        with whole_folder(root, _is_whole) as half:
+        with whole_folder(root, keep=_is_whole, mend=OTHER_PLACE) as half:
             _draw_all(settings, half, progress)
             text = json.dumps(asdict(settings), indent=2, sort_keys=True) + "\n"
             (half / "settings.json").write_text(text)
@@ -96,7 +97,7 @@ def _is_whole(root: Path) -> bool:
 def _draw_all(
     settings: Settings,
     root: Path,
-    progress: Callable[[int, int, str], None] | None,
+    progress: Progress | None,
 ) -> None:
     shots = plan(settings)
     for folder in ("bounding_box_train", "query", "bounding_box_test"):

@@ -1,0 +1,1 @@
+"""The pieces that ``bench.py`` measures, one a module."""

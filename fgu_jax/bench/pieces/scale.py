@@ -1,0 +1,66 @@
+"""The step on 1, 2, 4, 8 simulated devices: the same results, and what is sent.
+
+Devices are simulated on one CPU in a process for each count: seconds say nothing of
+real ones, results and bytes do.
+"""
+
+import dataclasses
+from typing import Any
+
+from fgu_jax.bench.machine import Rates
+from fgu_jax.bench.measure import Options, close, in_a_process, spread
+from fgu_jax.bench.sizes import Scale
+from fgu_jax.errors import InputError
+from fgu_jax.progress import Progress
+
+
+def run(
+    sizes: Scale, rates: Rates, options: Options, progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """A row for each number of devices."""
+    counts = [1]
+    while 2 * counts[-1] <= sizes.most_devices:
+        counts.append(2 * counts[-1])
+    if sizes.batch % counts[-1]:
+        raise InputError(
+            f"batch {sizes.batch} is not divisible by {counts[-1]} devices: change it, "
+            "or --most_devices"
+        )
+    rows: list[dict[str, Any]] = []
+    first: dict[str, Any] = {}
+    for number, count in enumerate(counts):
+        if progress is not None:
+            progress(number, len(counts), "scale")
+        found = in_a_process(
+            "scale_child",
+            [dataclasses.asdict(sizes), count],
+            f"{count} simulated devices",
+            JAX_PLATFORMS="cpu",
+            XLA_FLAGS=f"--xla_force_host_platform_device_count={count}",
+        )
+        first = first or found
+        for key in ("losses", "cluster_memory", "patch_memory"):
+            close(found[key], first[key], f"{key} on {count} devices", atol=1e-4)
+        sent, predicted = found["sent"], found["predicted"]
+        notes = [
+            f"{kind} {sent.get(kind, 0):,} bytes, the design predicts {expected:,}"
+            for kind, expected in predicted.items()
+            if count > 1
+        ]
+        rows.append(
+            {
+                "what": f"{count} simulated devices, {sizes.backbone}, batch "
+                f"{sizes.batch}",
+                "checked": "losses and tables as on one device"
+                if count > 1
+                else f"losses {', '.join(f'{x:.5f}' for x in found['losses'])}",
+                "floor_seconds": 0.0,
+                "over_floor": None,
+                "rivals": {},
+                "notes": notes,
+                "bytes_sent": sent if count > 1 else {},
+                "bytes_predicted": predicted if count > 1 else {},
+                **spread(found["seconds"]),
+            }
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""Plain implementations of the same work, to be timed beside ours."""

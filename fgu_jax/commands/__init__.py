@@ -1,0 +1,1 @@
+"""Bodies of the commands, as ``experiments/NAME.py`` and ``fgu-jax NAME`` run them."""

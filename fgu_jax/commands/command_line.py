@@ -1,0 +1,127 @@
+"""What the commands share: flags from ``Config``, and errors of one line.
+
+argparse rather than tyro or absl: their errors take several lines, and a mistyped
+field must get its near miss in one.
+"""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from fgu_jax.config import FIELDS, TYPES, Config
+from fgu_jax.errors import GO_ON, InputError, NotWritten
+
+
+class Parser(argparse.ArgumentParser):
+    """An ``ArgumentParser`` whose errors are one line, with the near miss of a flag.
+
+    Flags are ``--snake_case``, are never abbreviated, and ``--flag=value`` or
+    ``--flag value``.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def parse_args(self, args=None, namespace=None):
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            self.error(self._unrecognised(rest[0]))
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+
+    def _unrecognised(self, argument: str) -> str:
+        flag = argument.split("=")[0]
+        known = [flag for action in self._actions for flag in action.option_strings]
+        near = difflib.get_close_matches(flag.replace("-", "_"), known, n=1, cutoff=0.5)
+        near = near or difflib.get_close_matches(flag, known, n=1)
+        if not flag.startswith("-"):
+            return f"unexpected argument {argument!r}: flags are --name=value"
+        if near:
+            return f"unknown field {flag}: did you mean {near[0]}?"
+        return f"unknown field {flag}: --help lists all"
+
+
+def add_config_flags(
+    parser: argparse.ArgumentParser, *, leave_out: Sequence[str] = ()
+) -> None:
+    """A flag for each field of ``Config``; those not given are absent when parsed."""
+    group: argparse._ActionsContainer = parser
+    for name, field in FIELDS.items():
+        if "group" in field.metadata:
+            group = parser.add_argument_group(field.metadata["group"])
+        if name in leave_out:
+            continue
+        boolean = TYPES[name] is bool
+        default = field.default
+        shown = "" if default is None else f" ({default})"
+        group.add_argument(
+            f"--{name}",
+            help=(field.metadata["help"] + shown).replace("%", "%%"),
+            default=argparse.SUPPRESS,
+            metavar="BOOL" if boolean else "VALUE",
+            nargs="?" if boolean else None,
+            const="true" if boolean else None,
+        )
+
+
+def add_cache_flag(parser: argparse._ActionsContainer) -> None:
+    """The flag of commands that keep compiled programs; ``main`` acts on it."""
+    parser.add_argument(
+        "--compilation_cache",
+        metavar="FOLDER",
+        help="where compiled programs are kept for the next start, or none (a private "
+        "folder in the user's cache, or $JAX_COMPILATION_CACHE_DIR)",
+    )
+
+
+def given_fields(arguments: argparse.Namespace) -> dict[str, str]:
+    """The fields of ``Config`` that the command line gave, as text."""
+    return {k: v for k, v in vars(arguments).items() if k in FIELDS}
+
+
+def main(
+    command: Callable[[argparse.Namespace], None],
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+    *,
+    go_on: str = GO_ON,
+) -> NoReturn:
+    """Parses, runs, and leaves: 0; 2 and one line for what a user can mend.
+
+    A run that could not write leaves with 1, one that was asked to stop with 128 + the
+    signal's number, as shells count; ``go_on`` says how either goes on.
+    """
+    from fgu_jax.training.stopping import Stopped
+
+    arguments = parser.parse_args(argv)
+    try:
+        if hasattr(arguments, "compilation_cache"):
+            from fgu_jax.commands.compiled_cache import keep_compiled
+
+            keep_compiled(arguments.compilation_cache)
+        command(arguments)
+    except (InputError, OSError, MemoryError) as error:
+        line = " ".join(str(error).split()) or type(error).__name__
+        line = line.replace(GO_ON, go_on)
+        print(f"{parser.prog}: {line}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, NotWritten) else 2)
+    except Stopped as stopped:
+        print(f"{parser.prog}: {stopped}: saved; {go_on}", file=sys.stderr)
+        sys.exit(stopped.code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+__all__ = [
+    "Config",
+    "Parser",
+    "add_cache_flag",
+    "add_config_flags",
+    "given_fields",
+    "main",
+]

@@ -1,0 +1,1 @@
+"""Prepared datasets: written once from archives, read by every command."""

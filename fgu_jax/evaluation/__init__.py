@@ -1,0 +1,1 @@
+"""How good a network and its clusters are, where labels are known."""

@@ -1,0 +1,107 @@
+"""The end of a run in one table: baseline, untrained, trained, best epoch."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fgu_jax.config import Config, methods
+
+COLUMNS = (
+    ("rank-1", "rank1"),
+    ("rank-5", "rank5"),
+    ("rank-10", "rank10"),
+    ("mAP", "mAP"),
+    ("mINP", "mINP"),
+)
+
+
+def best_epoch(history: list[dict]) -> int | None:
+    """The trained epoch with the highest fused mAP, the first of equals; or ``None``.
+
+    >>> best_epoch([{"epoch": 0, "fused_mAP": 0.9}, {"epoch": 1}])
+    >>> best_epoch([{"epoch": 1, "fused_mAP": 0.3}, {"epoch": 2, "fused_mAP": 0.3}])
+    1
+    """
+    judged = [r for r in history if "fused_mAP" in r and r["epoch"] > 0]
+    if not judged:
+        return None
+    return max(judged, key=lambda record: record["fused_mAP"])["epoch"]
+
+
+def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
+    """What is compared: a title, the record, and the prefix of its figures."""
+    found = [
+        (methods.METHODS[name].title, record, name)
+        for record in history
+        for name in methods.HANDCRAFTED
+        if f"{name}_mAP" in record
+    ]
+    evaluated = [record for record in history if "fused_mAP" in record]
+    if found or not evaluated:
+        return found
+    first, last = evaluated[0], evaluated[-1]
+    best = best_epoch(history)
+    if "histogram_mAP" in first:
+        found.append(("colour histogram", first, "histogram"))
+    found.append(("untrained, fused", first, "fused"))
+    if last["epoch"] > 0:
+        title = f"epoch {last['epoch']}, last"
+        found += [(f"{title}, {part}", last, part) for part in ("global", "local")]
+        found.append((f"{title}, fused: the result", last, "fused"))
+        record = next(record for record in evaluated if record["epoch"] == best)
+        found.append((f"epoch {best}, best mAP, fused", record, "fused"))
+    return found
+
+
+def print_summary(
+    console: Console,
+    config: Config,
+    history: list[dict],
+    directory: Path,
+    protocol: str,
+) -> None:
+    """Prints the table, how its figures were taken, and where everything lies."""
+    compared = rows(history)
+    if compared:
+        where = (
+            f"{config.holdout_identities} held-out identities"
+            if config.holdout_identities
+            else "query against gallery"
+        )
+        table = Table(title=f"{config.dataset}, {where}, %", title_justify="left")
+        table.add_column("")
+        for title, _ in COLUMNS:
+            table.add_column(title, justify="right")
+        for title, record, prefix in compared:
+            figures = (f"{100 * record[f'{prefix}_{name}']:.1f}" for _, name in COLUMNS)
+            table.add_row(title, *figures)
+        console.print(table)
+        console.print(protocol, markup=False)
+    else:
+        console.print("no identities to rank: nothing to evaluate")
+    clusters = history[-1].get("clusters")
+    said = "" if clusters is None else f"{clusters} clusters; "
+    console.print(f"{said}run in {directory}", markup=False)
+
+
+def announce(
+    console: Console, config: Config, record: dict, seconds: float | None = None
+) -> None:
+    """One line on the console for an epoch's record."""
+    parts = [f"epoch {record['epoch']:>3}/{config.epochs}"]
+    if "loss" in record:
+        parts.append(
+            f"loss {record['loss']:.3f} (repelled {record['loss_repelled']:.3f}, "
+            f"attracted {record['loss_attracted']:.3f}, "
+            f"patch {record['loss_patch']:.3f})"
+        )
+    parts.append(f"C {record['clusters']}")
+    if "nmi" in record:
+        parts.append(f"purity {record['purity']:.3f} NMI {record['nmi']:.3f}")
+    if "fused_rank1" in record:
+        rank1, mean = 100 * record["fused_rank1"], 100 * record["fused_mAP"]
+        parts.append(f"rank-1 {rank1:.1f} mAP {mean:.1f}")
+    if seconds is not None:
+        parts.append(f"{seconds:.1f} s")
+    console.print("  ".join(parts), markup=False)

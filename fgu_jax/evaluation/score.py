@@ -1,0 +1,174 @@
+"""Retrieval figures of a trained network on a dataset, and the protocol they are by."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from fgu_jax import retrieval
+from fgu_jax._version import __version__
+from fgu_jax.config import Config
+from fgu_jax.config.values import parse_value
+from fgu_jax.data import Dataset, canonical_name
+from fgu_jax.errors import InputError
+from fgu_jax.evaluation.judge import PARTS, REPORTED, protocol, rank
+from fgu_jax.files import whole_file
+from fgu_jax.inference.embedder import Embedder
+from fgu_jax.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reranking:
+    """Parameters of k-reciprocal re-ranking, Zhong et al., CVPR 2017."""
+
+    k1: int = 20
+    k2: int = 6
+    lambda_value: float = 0.3
+
+
+def dataset_config(config: Config, given: Mapping[str, Any]) -> Config:
+    """The run's configuration, for evaluation on its own dataset or on another.
+
+    Another dataset takes none of what the run says of its own: no held-out identities,
+    no name pattern. What limits training images limits nothing here.
+
+    Args:
+      config: of the run.
+      given: fields to change; text is read as on the command line.
+
+    Raises:
+      InputError: a value that the field cannot have.
+    """
+    changes = {name: parse_value(name, value) for name, value in given.items()}
+    name = canonical_name(changes.get("dataset", config.dataset))
+    if name != canonical_name(config.dataset):
+        changes = {"holdout_identities": None, "pattern": None} | changes
+    return dataclasses.replace(config, **changes, limit=None, limit_identities=None)
+
+
+def score(
+    embedder: Embedder,
+    dataset: Dataset,
+    *,
+    average_precisions: tuple[str, ...] = ("hits",),
+    reranking: Reranking | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Metrics of ``global``, ``local`` and ``fused``, plain and re-ranked.
+
+    Args:
+      embedder: from ``fgu_jax.load``.
+      dataset: with query, gallery and their labels.
+      average_precisions: ``hits``, ``trapezoid`` or both; the first is ``mAP``.
+      reranking: its parameters; ``None`` leaves it out.
+      progress: called with (done, total, what).
+
+    Returns:
+      A JSON object: ``protocol``, ``num_queries`` (counted), ``num_skipped`` (without
+      a match), ``num_gallery``, and ``rows``, one a part and way of ranking: ``part``,
+      ``reranked``, rank1, rank5, rank10, mAP, mINP as fractions in 0..1, and
+      ``mAP_trapezoid`` or ``mAP_hits`` where that was asked for second.
+
+    Raises:
+      InputError: the dataset has no labels to evaluate with, or no query has a match.
+    """
+    if dataset.query is None or dataset.gallery is None:
+        raise InputError(f"{dataset.name} has no identities: nothing can be evaluated")
+    if dataset.query_labels is None or dataset.gallery_labels is None:
+        raise InputError(f"{dataset.name} has no identities: nothing can be evaluated")
+    labels = dataset.query_labels, dataset.gallery_labels
+    features = []
+    for images in (dataset.query, dataset.gallery):
+        pixels = images.decode(*embedder.size, progress=progress)
+        features.append(embedder.parts(pixels, progress=progress))
+        del pixels
+    rows: list[dict[str, Any]] = []
+    counts: dict[str, int] = {}
+    for part in PARTS:
+        query, gallery = (split[part] for split in features)
+        for distances in _rankings(query, gallery, reranking, progress):
+            row: dict[str, Any] = {"part": part, "reranked": distances is not None}
+            for name in average_precisions:
+                metrics = rank(
+                    query,
+                    gallery,
+                    *labels,
+                    average_precision=name,
+                    distances=distances,
+                )
+                if name == average_precisions[0]:
+                    row |= {key: getattr(metrics, key) for key in REPORTED}
+                else:
+                    row[f"mAP_{name}"] = metrics.mAP
+                counts["num_queries"] = metrics.num_queries
+                counts["num_skipped"] = metrics.num_skipped
+            rows.append(row)
+    return {
+        "dataset": dataset.name,
+        "protocol": protocol(labels[1], average_precisions),
+        **counts,
+        "num_gallery": len(dataset.gallery),
+        "average_precision": list(average_precisions),
+        "reranking": None if reranking is None else dataclasses.asdict(reranking),
+        "rows": rows,
+    }
+
+
+def print_score(console: Console, found: dict[str, Any]) -> None:
+    """Prints ``score``'s result as one table, in percent, its protocol below it."""
+    other = [f"mAP_{name}" for name in found["average_precision"][1:]]
+    titles = {
+        "rank1": "rank-1",
+        "rank5": "rank-5",
+        "rank10": "rank-10",
+        "mAP_trapezoid": "mAP trapezoid",
+        "mAP_hits": "mAP hits",
+    }
+    columns = [*REPORTED, *other]
+    table = Table(title=f"{found['dataset']}, %", title_justify="left")
+    table.add_column("feature", no_wrap=True)
+    for column in columns:
+        table.add_column(titles.get(column, column), justify="right")
+    for row in found["rows"]:
+        name = row["part"] + (", re-ranked" if row["reranked"] else "")
+        table.add_row(name, *(f"{100 * row[column]:.1f}" for column in columns))
+    console.print(table)
+    console.print(
+        f"{found['num_queries']:,} queries counted, {found['num_skipped']:,} without a "
+        f"match, {found['num_gallery']:,} gallery images. {found['protocol']}.",
+        markup=False,
+    )
+
+
+def write_score(path: Path, found: dict[str, Any], embedder: Embedder) -> None:
+    """Writes ``score``'s result as JSON, with the network's identity; replaces it.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    said = {
+        "fgu_jax": __version__,
+        "identity": embedder.identity,
+        "step": embedder.step,
+        **found,
+    }
+    with whole_file(path) as scratch:
+        scratch.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+
+
+def _rankings(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    reranking: Reranking | None,
+    progress: Progress | None,
+) -> Iterator[np.ndarray | None]:
+    yield None
+    if reranking is not None:
+        yield retrieval.rerank(
+            query, gallery, **dataclasses.asdict(reranking), progress=progress
+        )

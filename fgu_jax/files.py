@@ -1,0 +1,202 @@
+"""What is written: whole or not there at all, in one line where it cannot be.
+
+``replace``, ``append`` and ``writing`` are for the files of a run, whose error says how
+to go on with it; ``whole_file`` and ``whole_folder`` are for what a command makes;
+``check_output`` refuses, before any work is done, what could not be written.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fgu_jax.errors import GO_ON, InputError, NotWritten
+
+SCRATCH = ".new"
+_MEND = f"make room and {GO_ON}"
+# What the error of a dataset that cannot be written tells to do.
+OTHER_PLACE = "name another data_dir or free some space"
+_STALE_SECONDS = 600
+
+
+def replace(path: Path, text: str, *, shared: bool = False) -> None:
+    """Puts ``text`` in place of what the file held; the whole of it or nothing.
+
+    Args:
+      path: of the file.
+      text: all of it.
+      shared: another process may be writing the same file.
+
+    Raises:
+      NotWritten: a full disk, or a folder that cannot be written.
+    """
+    scratch = scratch_of(path) if shared else path.with_name(path.name + SCRATCH)
+    with writing(path):
+        scratch.write_text(text, encoding="utf-8", errors="backslashreplace")
+        os.replace(scratch, path)
+
+
+def scratch_of(path: Path) -> Path:
+    """Where this process alone writes what is to replace ``path``; of the same kind."""
+    own = f"{socket.gethostname()}-{os.getpid()}"
+    return path.with_name(f"{path.stem}-{own}{SCRATCH}{path.suffix}")
+
+
+def append(path: Path, line: str) -> None:
+    """Adds a line, which ends with a newline.
+
+    Raises:
+      NotWritten: a full disk, or a folder that cannot be written.
+    """
+    with writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def drop_cut_line(path: Path) -> None:
+    """Takes off a last line that has no end: its process died over it.
+
+    Raises:
+      NotWritten: a folder that cannot be written.
+    """
+    with writing(path):
+        text = path.read_bytes() if path.exists() else b""
+        whole = text.rfind(b"\n") + 1
+        if whole < len(text):
+            os.truncate(path, whole)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Makes one line of what the system says when ``path`` cannot be written.
+
+    Raises:
+      NotWritten: in place of an ``OSError``, or of an ``InputError`` made of one.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NotWritten(f"{path} cannot be written: {reason}; {_MEND}") from error
+    except InputError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise NotWritten(f"{error}; {_MEND}") from error
+
+
+def check_output(
+    path: Path,
+    *,
+    overwrite: bool,
+    ours: Callable[[Path], bool] | None = None,
+) -> None:
+    """Refuses, before any work is done, an output that cannot or may not be written.
+
+    Args:
+      path: a file to be, or with ``ours`` a folder.
+      overwrite: whether one that stands there may be replaced.
+      ours: whether a folder is one that this command made; no other is ever replaced,
+        unless it is empty.
+
+    Raises:
+      InputError: it exists, is of another kind, or its place cannot be written.
+    """
+    folder = ours is not None
+    if path.is_dir() != folder and path.exists():
+        wanted, other = ("folder", "file") if folder else ("file", "folder")
+        raise InputError(f"{path} is a {other}: name a {wanted} as --output")
+    if path.exists() and not (folder and not any(path.iterdir())):
+        if not overwrite:
+            raise InputError(
+                f"{path} exists: add --overwrite to replace it, or choose another"
+            )
+        if ours is not None and not ours(path):
+            raise InputError(f"{path} holds other files: choose another --output")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A scratch file to fill, which becomes ``path`` when all went well.
+
+    Raises:
+      InputError: it cannot be written, or the disk is full.
+    """
+    scratch = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}-", dir=path.parent)
+        os.close(handle)
+        scratch = Path(name)
+        yield scratch
+        scratch.chmod(0o666 & ~_umask())
+        os.replace(scratch, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(
+    final: Path,
+    *,
+    keep: Callable[[Path], bool] = lambda there: False,
+    mend: str | None = None,
+) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of ``final`` when all went well.
+
+    What a killed process left is removed once nothing in it has changed for ten
+    minutes.
+
+    Args:
+      final: where the folder shall be; its parent is made.
+      keep: whether a folder that stands there by then is as good, and stays.
+      mend: what the error tells to do.
+
+    Raises:
+      InputError: the place cannot be written, or the disk is full.
+    """
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(final)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{final.name[:80]}-", dir=final.parent, ignore_cleanup_errors=True
+        ) as scratch:
+            new = Path(scratch) / "new"
+            new.mkdir()
+            yield new
+            if final.exists() and keep(final):
+                return
+            if final.exists():
+                os.replace(final, Path(scratch) / "old")
+            os.replace(new, final)
+    except OSError as error:
+        raise _unwritable(final, error, mend) from error
+
+
+def _remove_leftovers(final: Path) -> None:
+    for left in final.parent.glob(f".{final.name[:80]}-*"):
+        times = [left, *left.rglob("*")]
+        newest = max((path.lstat().st_mtime for path in times), default=0.0)
+        if newest < time.time() - _STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: OSError, mend: str | None = None) -> InputError:
+    why = f"cannot be written: {error.strerror or error}"
+    return InputError(f"{str(path)!r} {why}; {mend}" if mend else f"{path} {why}")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

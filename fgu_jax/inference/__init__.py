@@ -1,0 +1,1 @@
+"""A trained network: built, read, run over images, exported."""

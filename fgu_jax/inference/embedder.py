@@ -1,0 +1,139 @@
+"""A trained network as a function of images: what ``fgu_jax.load`` gives."""
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from fgu_jax._version import __version__
+from fgu_jax.config import Config
+from fgu_jax.errors import InputError
+from fgu_jax.inference.network import build_network
+from fgu_jax.inference.passes import Embedding, fused
+from fgu_jax.inference.trained import read_trained
+from fgu_jax.parallel.mesh import make_mesh, replicate
+from fgu_jax.progress import Progress
+
+PARTS = ("fused", "global", "local")
+
+# Fields that decide features, beside the weights.
+_NETWORK_FIELDS = (
+    "backbone",
+    "image_height",
+    "image_width",
+    "num_patches",
+    "patch_dim",
+    "patch_generator",
+    "neck",
+    "precision",
+)
+
+
+class Embedder:
+    """Images to unit features.
+
+    Attributes:
+      config: of the run that trained the network.
+      size: (height, width) in pixels that images are resized to.
+      step: how many batches the network was trained on; None where nobody counted.
+    """
+
+    def __init__(
+        self, config: Config, variables: dict[str, Any], step: int | None = None
+    ):
+        mesh = make_mesh(1)  # the same features whatever the number of devices
+        self.config = config
+        self.step = step
+        self.size = (config.image_height, config.image_width)
+        self._variables = replicate(variables, mesh)
+        self._embedding = Embedding(build_network(config), mesh)
+
+    def __call__(
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        *,
+        part: str = "fused",
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Features of images; Euclidean distance compares them.
+
+        Args:
+          images: uint8 [B, H, W, 3] of any H and W, RGB, or a list of [H, W, 3].
+          part: ``fused`` (global and patches), ``global`` or ``local``.
+          progress: called with images done, B, and what is done.
+
+        Returns:
+          NumPy float32 [B, F], unit rows.
+
+        Raises:
+          InputError: images of another type or shape, an unknown part.
+        """
+        if part not in PARTS:
+            raise InputError(f"part is {part!r}: choose {' or '.join(PARTS)}")
+        sized = np.empty((len(images), *self.size, 3), np.uint8)
+        for row, image in enumerate(images):
+            sized[row] = self._resized(row, np.asarray(image))
+        return self.parts(sized, progress=progress)[part]
+
+    def parts(
+        self, images: np.ndarray, *, progress: Progress | None = None
+    ) -> dict[str, np.ndarray]:
+        """All three features of images that have ``size`` already.
+
+        Args:
+          images: uint8 [B, height, width, 3].
+          progress: as in ``__call__``.
+
+        Returns:
+          ``fused``, ``global`` and ``local``, NumPy float32 [B, F], unit rows.
+        """
+        if len(images) == 0:
+            raise InputError("0 images: give at least one")
+        return fused(*self._embedding(self._variables, images, progress=progress))
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Hexadecimal digest of network and weights: what features are known by."""
+        fields = [getattr(self.config, name) for name in _NETWORK_FIELDS]
+        digest = hashlib.blake2b(repr((__version__, fields)).encode(), digest_size=16)
+        leaves, _ = jax.tree.flatten_with_path(jax.device_get(self._variables))
+        for path, leaf in leaves:
+            digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype}".encode())
+            digest.update(leaf.tobytes())
+        return digest.hexdigest()
+
+    def _resized(self, row: int, image: np.ndarray) -> np.ndarray:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(
+                f"image {row} is {image.dtype}{list(image.shape)}: give uint8 "
+                "[height, width, 3], RGB"
+            )
+        if 0 in image.shape:
+            raise InputError(f"image {row} has no pixels: {list(image.shape)}")
+        if image.shape[:2] == self.size:
+            return image
+        height, width = self.size
+        picture = Image.fromarray(image)
+        return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def load(path: str | Path) -> Embedder:
+    """A trained network, ready for images.
+
+    Args:
+      path: a run's folder (its newest checkpoint is taken), or one that
+        ``experiments/export.py`` wrote.
+
+    Returns:
+      ``Embedder``.
+
+    Raises:
+      InputError: the folder is neither, or what it holds cannot be used.
+    """
+    trained = read_trained(path)
+    return Embedder(trained.config, trained.variables, trained.step)

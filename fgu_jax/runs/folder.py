@@ -1,0 +1,145 @@
+"""The run's folder: what may be begun in it, what is gone on with, and by whom.
+
+A run exists from its first whole checkpoint on. Until then its folder holds nothing
+that another start could lose, so a run that was refused or died before may simply be
+started again, with another configuration too.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+
+from fgu_jax import files
+from fgu_jax.config import Config, differing
+from fgu_jax.config import values as config_values
+from fgu_jax.config.methods import HANDCRAFTED
+from fgu_jax.errors import InputError
+from fgu_jax.runs import lock as run_lock
+from fgu_jax.runs import record as provenance
+from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
+
+METRICS = "metrics.jsonl"
+_CONFIG = "config.json"
+_REWRITTEN = (_CONFIG, provenance.NAME, METRICS, "timings.jsonl")
+# What a run may have written before its configuration, and before its first whole
+# checkpoint.
+_BEFORE_CONFIG = {run_lock.NAME, CHECKPOINTS, _CONFIG + files.SCRATCH}
+_EARLY = {CHECKPOINTS, run_lock.NAME, "tensorboard", *_REWRITTEN}
+_EARLY |= {name + files.SCRATCH for name in _REWRITTEN}
+
+
+def check(config: Config) -> None:
+    """Refuses a folder that cannot be begun or taken up again; writes nothing.
+
+    Raises:
+      InputError: another process trains there; it holds a run and ``resume`` is off;
+        it is resumed with a configuration that would change what the run does (which
+        fields, both values); it holds something else.
+    """
+    _check_content(config)
+    run_lock.check_free(config.directory)
+
+
+@contextlib.contextmanager
+def held(config: Config, say: Callable[[str], object]) -> Iterator[Path]:
+    """The folder, made where it is not there, and locked until the block ends.
+
+    Args:
+      config: the run's.
+      say: told, in one line each, what a user should know.
+
+    Raises:
+      InputError: as ``check``, which is asked again under the lock.
+      NotWritten: the folder cannot be written.
+    """
+    directory = config.directory
+    with files.writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    with run_lock.hold(directory, say):
+        _check_content(config)
+        if config.resume and not _begun(directory, config):
+            say(f"{directory} holds no checkpoint yet: starting from the beginning")
+        yield directory
+
+
+def write_config(config: Config) -> None:
+    """Writes ``config.json``: from here on the folder is a run's.
+
+    Raises:
+      NotWritten: the folder cannot be written.
+    """
+    files.replace(config.directory / _CONFIG, config.to_json())
+
+
+def latest_checkpoint(directory: Path) -> int | None:
+    """Step of the newest whole checkpoint of a run's folder, or ``None``."""
+    if not (directory / CHECKPOINTS).is_dir():
+        return None
+    # No manager: of several processes it would wait for the others, who do not ask.
+    names = ocp.path.step.standard_name_format()
+    return max(
+        (found.step for found in names.find_all(directory / CHECKPOINTS)), default=None
+    )
+
+
+def measured(directory: Path, config: Config) -> bool:
+    """Whether the folder holds the figures of a method that trains nothing."""
+    if config.method not in HANDCRAFTED or not (directory / METRICS).is_file():
+        return False
+    return (directory / METRICS).read_bytes().endswith(b"\n")
+
+
+def _begun(directory: Path, config: Config) -> bool:
+    return latest_checkpoint(directory) is not None or measured(directory, config)
+
+
+def _check_content(config: Config) -> None:
+    directory = config.directory
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory} is a file: choose another --workdir")
+    names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+    path = directory / _CONFIG
+    if _CONFIG not in names:
+        claimed = run_lock.NAME in names  # and its process died at once
+        if config.resume and not claimed:
+            raise InputError(f"{directory} holds no run to resume: leave --resume out")
+        _check_only(directory, names, _BEFORE_CONFIG if claimed else set())
+        return
+    old = config_values.load(path)
+    begun = _begun(directory, old)
+    if not config.resume:
+        if begun:
+            raise InputError(
+                f"{directory} holds a run already: add --resume to go on with it, or "
+                "choose another --workdir"
+            )
+        _check_only(directory, names, _EARLY)
+        return
+    if not begun and "clusters.csv" in names:
+        raise InputError(
+            f"{directory} holds a finished run without its checkpoints: choose "
+            "another --workdir"
+        )
+    fields = differing(old, config)
+    if fields:
+        changes = ", ".join(
+            f"{name} {getattr(old, name)!r} -> {getattr(config, name)!r}"
+            for name in fields
+        )
+        mend = (
+            "give the old values"
+            if begun
+            else "give the old values, or leave --resume out"
+        )
+        raise InputError(f"{directory} cannot be resumed with {changes}: {mend}")
+
+
+def _check_only(directory: Path, names: set[str], allowed: set[str]) -> None:
+    others = sorted(names - allowed)
+    if others:
+        raise InputError(
+            f"{directory} is not empty and not a run that can be started again: it "
+            f"holds {others[0]!r}; choose another --workdir"
+        )

@@ -1,0 +1,122 @@
+"""A run of a method that trains nothing: features made by hand, and their figures."""
+
+import contextlib
+import functools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+from rich.console import Console
+
+from fgu_jax.config import Config
+from fgu_jax.data import Dataset, StreamedImages, leaks
+from fgu_jax.errors import InputError
+from fgu_jax.evaluation.results import print_summary
+from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
+from fgu_jax.parallel import processes
+from fgu_jax.parallel.mesh import make_mesh
+from fgu_jax.progress import Progress, bar
+from fgu_jax.runs import folder as run_folder
+from fgu_jax.runs.metrics import Tracker
+from fgu_jax.runs.record import RunRecord
+from fgu_jax.training import images as training_data
+
+
+def run(
+    config: Config,
+    data: Dataset | np.ndarray | None,
+    console: Console,
+    on_epoch: Callable[[dict], object] | None = None,
+) -> tuple[tuple[str, ...], list[dict]]:
+    """Figures of ``--method=bow`` or ``lomo``, over the data and protocol of training.
+
+    The run's folder gets ``config.json``, ``run.json``, ``metrics.jsonl`` with one
+    record, of epoch 0, and ``timings.jsonl``. There is no network in it and no
+    clusters. ``config.resume`` of a finished run says its figures again.
+
+    Args:
+      config: the run's.
+      data: as ``fgu_jax.fit`` takes it; with identities to evaluate on.
+      console: prints.
+      on_epoch: called with the record, once it is kept.
+
+    Returns:
+      Names [N] of the training images, and the history.
+
+    Raises:
+      InputError: anything that a user can mend, in one line.
+    """
+    if processes.several():
+        raise InputError(f"--method={config.method} runs in one process: start one")
+    if config.method == "lomo":
+        lomo_dim(config.image_height, config.image_width)  # refuses small images
+    mesh = make_mesh(1)
+    run_folder.check(config)
+    with bar(console) as progress:
+        names, images, judge = training_data.open_data(config, data, progress)
+    if judge.test is None:
+        why = judge.warning or f"{config.dataset} has no identities to evaluate with"
+        raise InputError(
+            f"{why}, and "
+            f"--method={config.method} does nothing else: choose a method that trains"
+        )
+    gallery = judge.test[1]
+    leak_check = None
+    if judge.train_labels is not None:
+        leak_check = leaks.check(names, judge.train_labels.identities)
+    say = functools.partial(console.print, markup=False)
+    with contextlib.ExitStack() as closing:
+        closing.enter_context(run_folder.held(config, say))
+        history = _finished(config)
+        if not history:
+            run_folder.write_config(config)
+            RunRecord(
+                config.directory,
+                mesh=mesh,
+                fingerprint=training_data.fingerprint(gallery.names, gallery.images),
+                num_images=len(images),
+                step=0,
+                leak_check=None if leak_check is None else asdict(leak_check),
+            )
+            tracker = Tracker(config.directory, [], console, on_epoch)
+            closing.callback(tracker.close)
+            started = time.perf_counter()
+            with bar(console) as progress:
+                describe = _features(config, images, progress)
+                learnt = time.perf_counter()
+                record: dict = {"epoch": 0}
+                record |= judge.handcrafted(config.method, describe, progress)
+            timings = {
+                "learn_seconds": learnt - started,
+                "evaluate_seconds": time.perf_counter() - learnt,
+            }
+            tracker.epoch(record, timings)
+            history = tracker.history
+        print_summary(console, config, history, config.directory, judge.protocol)
+    return names, history
+
+
+def _features(
+    config: Config, images: np.ndarray | StreamedImages, progress: Progress
+) -> Callable[[np.ndarray], np.ndarray]:
+    if config.method == "lomo":
+        return lomo
+    rows = np.asarray(images[0 : len(images)])
+    return learn_bag_of_words(rows, seed=config.seed, progress=progress)
+
+
+def _finished(config: Config) -> list[dict]:
+    """The history of a run that ended; empty where there is none."""
+    if not run_folder.measured(config.directory, config):
+        return []
+    text = (config.directory / run_folder.METRICS).read_text(encoding="utf-8")
+    try:
+        history = [json.loads(line) for line in text.splitlines()]
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{config.directory / run_folder.METRICS} is damaged ({error}): choose "
+            "another --workdir"
+        ) from None
+    return history

@@ -1,0 +1,165 @@
+"""What a run needs before its first epoch: checks, its past, optimiser."""
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from fgu_jax import networks
+from fgu_jax.config import Config
+from fgu_jax.errors import InputError
+from fgu_jax.losses import check_num_neighbors
+from fgu_jax.merging import refuse_what_does_not_fit
+from fgu_jax.parallel import processes
+from fgu_jax.runs.checkpoints import Checkpoints
+from fgu_jax.training.optimizer import make_optimizer
+from fgu_jax.training.step import StepOptions
+
+
+def saved_history(checkpoints: Checkpoints, digest: str) -> dict:
+    """What the newest checkpoint says of the past, or an empty history.
+
+    Raises:
+      InputError: the checkpoint is of a run on other images.
+    """
+    if checkpoints.latest() is None:
+        return {"epochs": [], "fingerprint": digest}
+    saved = checkpoints.history()
+    if saved["fingerprint"] != digest:
+        raise InputError(
+            f"the run was trained on other images ({saved['fingerprint'][:8]}, now "
+            f"{digest[:8]}): resume it on the same data"
+        )
+    return saved
+
+
+def check_before_data(config: Config, mesh: Mesh) -> None:
+    """Refuses, before any image is read, what can never run.
+
+    Raises:
+      InputError: a process without a device, a batch that does not divide by the
+        devices, U not the map's height.
+    """
+    taking = {device.process_index for device in mesh.devices.flat}
+    if len(taking) < jax.process_count():
+        raise InputError(
+            f"devices is {config.devices} with {jax.process_count()} processes, and "
+            f"{jax.process_count() - len(taking)} would have none: leave --devices "
+            "out, or start fewer processes"
+        )
+    if config.batch_size % mesh.devices.size:
+        raise InputError(
+            f"batch_size {config.batch_size} is not divisible by {mesh.devices.size} "
+            "devices: change it, or --devices"
+        )
+    networks.check_num_patches(
+        config.backbone, config.image_height, config.image_width, config.num_patches
+    )
+
+
+def check_with_data(config: Config, num_images: int) -> None:
+    """Refuses what the number of images rules out.
+
+    Raises:
+      InputError: a batch larger than the data, too few images for k, merges that
+        would leave fewer than 2 clusters or that remove none, or that hold a matrix
+        which does not fit, K above N.
+    """
+    if num_images < config.batch_size:
+        raise InputError(
+            f"batch_size {config.batch_size} is larger than the {num_images} training "
+            f"images: use {num_images} or less"
+        )
+    if config.patch_weight > 0:
+        check_num_neighbors(config.num_neighbors, num_images)
+    if config.clustering == "kmeans":
+        kmeans_clusters(config, num_images)
+        return
+    merges = sum(map(config.merges_after, range(1, config.epochs + 1)))
+    each = clusters_a_merge(config, num_images)
+    if merges and config.merge_fraction > 0 and each == 0:
+        raise InputError(
+            f"merge_fraction {config.merge_fraction} of {num_images} images is less "
+            f"than one cluster a merge: use {1 / num_images:.3g} or more, or 0"
+        )
+    if num_images - merges * each < 2:
+        raise InputError(
+            f"{merges} merges of {each} clusters leave fewer than 2 of {num_images}: "
+            f"use a merge_fraction below {(num_images - 1) / num_images / merges:.3g}"
+        )
+    needs_matrix = config.merge_criterion != "min" or config.size_penalty > 0
+    # A run that goes on may have merged already: its first merge says what fits.
+    if merges * each and needs_matrix and not config.resume:
+        processes.on_first(
+            lambda: refuse_what_does_not_fit(num_images, config.merge_criterion)
+        )
+
+
+def never_merges(config: Config) -> str | None:
+    """A warning, in one line, where merging is asked for and no epoch does it.
+
+    >>> never_merges(Config(epochs=5, merge_start=8))
+    'no clusters will merge: epochs is 5, merge_start 8'
+    >>> never_merges(Config(epochs=5, merge_start=8, merge_fraction=0.0))
+    """
+    wanted = config.merge_fraction > 0 and config.global_weight > 0 and config.epochs
+    if not wanted or config.clustering == "kmeans":
+        return None
+    if any(map(config.merges_after, range(1, config.epochs + 1))):
+        return None
+    start = f"merge_start {config.merge_start}"
+    if config.merge_stop < config.merge_start:
+        return (
+            f"no clusters will merge: {start} is after merge_stop {config.merge_stop}"
+        )
+    return f"no clusters will merge: epochs is {config.epochs}, {start}"
+
+
+def clusters_a_merge(config: Config, num_images: int) -> int:
+    """n = floor(gamma N), the clusters that a merge step removes."""
+    # A decimal gamma such as 0.29 of 100 is 28.999... in binary.
+    return int(np.floor(config.merge_fraction * num_images + 1e-9))
+
+
+def kmeans_clusters(config: Config, num_images: int) -> int:
+    """K of k-means: what is asked for, or 750 of every 12,936 images, as PUL.
+
+    Raises:
+      InputError: more than there are images.
+    """
+    count = config.kmeans_clusters
+    if count is None:
+        return min(num_images, max(2, round(num_images * 750 / 12_936)))
+    if count > num_images:
+        raise InputError(
+            f"kmeans_clusters is {count} of {num_images} images: give {num_images} or "
+            "fewer"
+        )
+    return count
+
+
+def optimizer_for(config: Config, variables: dict, steps_per_epoch: int):
+    """SGD as the configuration has it, for variables or their shapes."""
+    params = variables["params"]
+    if config.train_patch_generator:
+        frozen = jax.tree.map(lambda _: False, params)
+    else:
+        frozen = networks.frozen_parameters(params)
+    drop = config.lr_drop_epoch
+    return make_optimizer(
+        learning_rate=config.learning_rate,
+        head_learning_rate=config.head_learning_rate,
+        drop_at_step=None if drop is None else drop * steps_per_epoch,
+        drop_factor=config.lr_drop_factor,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        frozen=frozen,
+    )
+
+
+def step_options(config: Config, steps_per_epoch: int) -> StepOptions:
+    """What the step is compiled for."""
+    names = [f for f in StepOptions.__dataclass_fields__ if f != "steps_per_epoch"]
+    return StepOptions(
+        steps_per_epoch=steps_per_epoch,
+        **{name: getattr(config, name) for name in names},
+    )

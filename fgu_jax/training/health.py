@@ -1,0 +1,197 @@
+"""A watch on the run: what can be seen to go wrong between epochs.
+
+Losses and gradients that are not finite end a run within the epoch (``stopping``).
+Here, after each epoch: a cluster that swallows the images, features that collapse to a
+point, memory rows that are not of unit length. The figures stand in ``metrics.jsonl``;
+what is complained of depends on them and on the configuration alone.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fgu_jax.config import Config
+from fgu_jax.errors import InputError
+from fgu_jax.training.state import TrainState
+
+# A cluster is large only beside the others: of 5 clusters one may well hold a third.
+_TIMES_EVEN_SHARE = 5
+_UNIT_TOLERANCE = 1e-3  # float32 rows are unit to 2e-7
+
+
+def figures(state: TrainState) -> dict[str, float]:
+    """What the watch looks at, for the log.
+
+    Args:
+      state: after an epoch, or before the first.
+
+    Returns:
+      ``largest_cluster``: share of the images in the largest cluster; ``spread`` and
+      ``patch_spread``: 1 - the mean cosine of two different rows of V, and of W (that
+      of the patch where it is least), whatever their length. 0 means that all rows are
+      one point. Before the first step the centres stand for V, which may be zeros.
+    """
+    clusters = np.asarray(jax.device_get(state.labels))
+    table = state.centres if int(state.step) == 0 else state.cluster_memory
+    spreads = jax.device_get(
+        _spreads(table, state.num_clusters, state.patch_memory, len(clusters))
+    )
+    return {
+        "largest_cluster": float(
+            np.bincount(clusters[clusters >= 0]).max() / len(clusters)
+        ),
+        "spread": float(spreads[0]),
+        "patch_spread": float(spreads[1].min()),
+    }
+
+
+def check(
+    config: Config, state: TrainState, record: dict, history: list[dict]
+) -> list[str]:
+    """What is wrong after an epoch, a line each: epoch, figures, what to try.
+
+    With ``watch=warn`` a large cluster and a collapse are told of when they come up,
+    not again at every epoch that they last.
+
+    Args:
+      config: the run's; ``watch`` says what to do.
+      state: after the epoch.
+      record: the epoch's, with ``figures``.
+      history: the records before, from epoch 0.
+
+    Returns:
+      Warnings; none with ``watch=off``.
+
+    Raises:
+      InputError: a figure is not finite, whatever ``watch`` says.
+    """
+    for name in ("spread", "patch_spread"):
+        if not np.isfinite(record[name]):
+            raise InputError(
+                f"{name} of the memory is {record[name]} after epoch "
+                f"{record['epoch']}: the last checkpoint stays; try a lower "
+                "learning_rate, or another seed"
+            )
+    if config.watch == "off":
+        return []
+    first, before = (history[0], history[-1]) if history else ({}, {})
+    if config.watch == "stop":
+        before = {}
+    return [
+        f"epoch {record['epoch']}: {complaint}"
+        for complaint in (
+            _large_cluster(config, record, before),
+            _collapse(config, record, before, first),
+            *_rows_not_unit(config, state),
+        )
+        if complaint
+    ]
+
+
+def _large_cluster(config: Config, record: dict, before: dict) -> str | None:
+    def too_large(figures: dict) -> bool:
+        share, clusters = figures.get("largest_cluster", 0), figures.get("clusters", 1)
+        return share > max(config.watch_cluster_share, _TIMES_EVEN_SHARE / clusters)
+
+    if not too_large(record) or too_large(before):
+        return None
+    return (
+        f"one of {record['clusters']} clusters holds "
+        f"{100 * record['largest_cluster']:.0f}% of the images (watch_cluster_share "
+        f"is {config.watch_cluster_share}): merges chain; try "
+        "merge_criterion=average, a smaller merge_fraction or an earlier merge_stop"
+    )
+
+
+def _collapse(config: Config, record: dict, before: dict, first: dict) -> str | None:
+    for name, what in (("spread", "global"), ("patch_spread", "patch")):
+        least = config.watch_spread * first.get(name, 0)
+        if record[name] < least <= before.get(name, least):
+            return (
+                f"{what} features collapse to a point: their spread (1 - mean cosine) "
+                f"is {record[name]:.2g}, {100 * record[name] / first[name]:.2g}% of "
+                f"the first, {first[name]:.2g} (watch_spread is "
+                f"{config.watch_spread}); try a lower learning_rate, weight_decay or "
+                "attract_weight"
+            )
+    return None
+
+
+def _rows_not_unit(config: Config, state: TrainState) -> list[str]:
+    num_images = state.labels.shape[0]
+    unmerged = int(state.num_clusters) == num_images
+    zeros_allowed = config.memory_start == "zeros" and unmerged
+    length, row, patch_length, place = jax.device_get(
+        _worst_rows(
+            state.cluster_memory,
+            state.num_clusters,
+            state.patch_memory,
+            num_images,
+            zeros_allowed,
+        )
+    )
+    found = []
+    # Written so that nan is wrong too.
+    if not abs(length - 1) <= _UNIT_TOLERANCE:
+        found.append((f"row {row} of the cluster memory V", length))
+    if not abs(patch_length - 1) <= _UNIT_TOLERANCE:
+        patch, image = divmod(int(place), state.patch_memory.shape[1])
+        found.append(
+            (f"row {image} of the patch memory W, patch {patch},", patch_length)
+        )
+    return [
+        f"{what} has length {size:.4g}, not 1: what is computed from it is wrong; go "
+        "on from an older checkpoint, and try other devices or precision=float32"
+        for what, size in found
+    ]
+
+
+@jax.jit
+def _spreads(
+    table: jax.Array,
+    num_clusters: jax.Array,
+    patches: jax.Array,
+    num_images: int | jax.Array,
+):
+    """1 - mean cosine of two different rows: of V's live ones, and of each patch's.
+
+    Rows of W from ``num_images`` on are dead, where it is cut over devices.
+    """
+
+    def spread(rows, counted):
+        # As the variance about the mean, in which nothing cancels.
+        count = jnp.maximum(counted.sum(), 2).astype(jnp.float32)
+        counted = counted[:, None].astype(jnp.float32)
+        rows = rows.astype(jnp.float32)
+        # Centres of several images are shorter than 1, and no cosine is of them.
+        length = jnp.sqrt(jnp.sum(rows**2, axis=1, keepdims=True))
+        rows = rows / jnp.maximum(length, jnp.finfo(jnp.float32).tiny)
+        mean = jnp.sum(rows * counted, axis=0, keepdims=True) / count
+        return jnp.sum((rows - mean) ** 2 * counted) / (count - 1)
+
+    live = jnp.arange(len(table)) < num_clusters
+    live &= jnp.any(table != 0, axis=1)  # no image of it came yet
+    every = jnp.arange(patches.shape[1]) < num_images
+    return spread(table, live), jax.lax.map(lambda x: spread(x, every), patches)
+
+
+@jax.jit
+def _worst_rows(table, num_clusters, patches, num_images, zeros_allowed):
+    """Length and place of the rows of V and W that are farthest from unit length."""
+
+    def worst(length):
+        # argmax takes the first nan for the largest, as it should.
+        place = jnp.argmax(jnp.abs(length - 1))
+        return length[place], place
+
+    def lengths(rows):
+        return jnp.sqrt(jnp.sum(rows.astype(jnp.float32) ** 2, axis=-1))
+
+    length = lengths(table)
+    passed = jnp.arange(len(table)) >= num_clusters
+    passed |= zeros_allowed & (length == 0)
+    dead = jnp.arange(patches.shape[1])[None, :] >= num_images
+    return (
+        *worst(jnp.where(passed, 1.0, length)),
+        *worst(jnp.where(dead, 1.0, lengths(patches)).reshape(-1)),
+    )

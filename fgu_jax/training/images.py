@@ -1,0 +1,138 @@
+"""The images of a run: opened once, cut in two. Training sees no label of them."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from fgu_jax.config import Config
+from fgu_jax.data import (
+    Dataset,
+    ImageSet,
+    Settings,
+    StreamedImages,
+    hold_out_identities,
+    limit_identities,
+    limit_rows,
+    load_dataset,
+    open_images,
+)
+from fgu_jax.errors import InputError
+from fgu_jax.evaluation.judge import Judge
+from fgu_jax.parallel import processes
+from fgu_jax.parallel.mesh import replicate
+from fgu_jax.progress import Progress
+
+
+def open_data(
+    config: Config, data: Dataset | np.ndarray | None, progress: Progress | None
+) -> tuple[tuple[str, ...], np.ndarray | StreamedImages, Judge]:
+    """Names and pixels for training, and the judge, who alone is handed labels.
+
+    Args:
+      config: the run's.
+      data: a ``Dataset``; or images uint8 [N, H, W, 3]; ``None`` reads
+        ``config.dataset``.
+      progress: of reading.
+
+    Returns:
+      Names [N], images uint8 [N, height, width, 3] in row order (decoded, or a
+      stream of them where they would not fit), and ``Judge``.
+
+    Raises:
+      InputError: data that is missing, unreadable, or of another size or type.
+    """
+    size = (config.image_height, config.image_width)
+    if isinstance(data, np.ndarray):
+        if data.ndim != 4 or data.dtype != np.uint8 or data.shape[1:] != (*size, 3):
+            raise InputError(
+                f"images are {data.dtype}{list(data.shape)}: give uint8 "
+                f"[N, {size[0]}, {size[1]}, 3], or change image_height and image_width"
+            )
+        names = tuple(f"{row:08d}" for row in range(len(data)))
+        return names, data, Judge(None, *size)
+    dataset = data if data is not None else read_dataset(config, progress)
+    judge = Judge(
+        dataset,
+        *size,
+        average_precision=config.average_precision,
+        stream=config.stream,
+        progress=progress,
+    )
+    images: ImageSet = dataset.train  # from here on: pictures, names, no identity
+    pixels = open_images(images, *size, stream=config.stream, progress=progress)
+    return images.names, pixels, judge
+
+
+def read_dataset(config: Config, progress: Progress | None) -> Dataset:
+    """The dataset of the configuration, cut and held out as it says."""
+    pattern, table = config.pattern, None
+    if pattern is not None and pattern.lower().endswith(".csv"):
+        pattern, table = None, pattern
+    drawn = Settings(seed=config.seed, difficulty=config.difficulty)
+    dataset = load_dataset(
+        config.dataset,
+        data_dir=config.data_dir,
+        settings=drawn if config.dataset == "synthetic" else None,
+        skip_bad=config.skip_bad,
+        pattern=pattern,
+        table=table,
+        progress=progress,
+    )
+    # Held out first: the same identities are held out whatever the run trains on.
+    if config.holdout_identities is not None:
+        dataset = hold_out_identities(dataset, config.holdout_identities)
+    if config.limit_identities is not None:
+        dataset = limit_identities(dataset, config.limit_identities, config.seed)
+    if config.limit is not None:
+        dataset = limit_rows(dataset, config.limit)
+    return dataset
+
+
+def fingerprint(names: tuple[str, ...], images: np.ndarray | StreamedImages) -> str:
+    """A digest of the training images as they are trained on, and of their names."""
+    digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=16)
+    for start in range(0, len(images), 1024):
+        digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
+    return digest.hexdigest()
+
+
+def place_images(
+    config: Config, images: np.ndarray | StreamedImages, mesh: Mesh
+) -> jax.Array | None:
+    """The training images on the devices, or ``None`` where they stay on the host."""
+    here = config.images_on_device != "never" and not isinstance(images, StreamedImages)
+    if here and config.images_on_device == "auto":
+        here = _fits(images.nbytes)
+    # Each process knows the memory of its own devices alone, and all must do the same.
+    if processes.tell_any(not here):
+        return None
+    return replicate(images, mesh)
+
+
+def host_batches(
+    images: np.ndarray | StreamedImages, order: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Batches of images for steps whose images are not on the device.
+
+    Args:
+      images: uint8 [N, H, W, 3] or a stream of them; both give the same batches.
+      order: int [steps, B], rows of each batch.
+    """
+    if isinstance(images, StreamedImages):
+        yield from images.batches(order)
+    else:
+        for rows in order:
+            yield images[rows]
+
+
+def _fits(size: int) -> bool:
+    """Whether images take at most 40% of a device's memory; a CPU keeps no copy."""
+    device = jax.local_devices()[0]  # of other processes' nothing is known
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if not stats or "bytes_limit" not in stats:
+        return False
+    return size <= 0.4 * stats["bytes_limit"]

@@ -1,0 +1,191 @@
+"""The training step of one device, and the one helper that maps it over a mesh.
+
+The step is written for one device with a named axis ``data``. ``map_over_devices``
+runs it by ``jax.jit(jax.shard_map(...))``; ``jax.pmap`` runs it unchanged.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from fgu_jax.parallel.mesh import AXIS, WHOLE, map_over_devices
+from fgu_jax.training import tables
+from fgu_jax.training.augment import augment, image_keys
+from fgu_jax.training.state import LOSSES, TrainState
+
+Batch = Mapping[str, jax.Array]
+
+
+# Of the losses in FGU's sum; the step takes them as numbers, so that runs which differ
+# in them alone share a program.
+WEIGHTS = ("global_weight", "attract_weight", "patch_weight")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """What the step is compiled for. Names and meanings are the configuration's."""
+
+    steps_per_epoch: int
+    global_weight: float = 1.0
+    temperature: float = 0.1
+    attract_weight: float = 0.5
+    attract_start: str = "merge"
+    patch_weight: float = 0.8
+    scale: float = 15.0
+    num_neighbors: int = 15
+    patch_rate: float = 0.1
+    centres: str = "merge"
+    keep_statistics: bool = False
+    crop: bool = True
+    flip: bool = True
+    color_jitter: float = 0.0
+    erasing: float = 0.0
+    shard_tables: bool = False
+
+
+def make_train_step(
+    network: Any, optimizer: optax.GradientTransformation, options: StepOptions
+) -> Callable[..., tuple[TrainState, dict]]:
+    """The step of one device: losses, gradient, SGD and both memory updates.
+
+    The returned function takes
+
+    - ``state``: ``TrainState``, the same on every device; with ``shard_tables`` each
+      has its own rows of V, c and W;
+    - ``images``: uint8 [N, H, W, 3], the training images where they live on the
+      device, else ``None``;
+    - ``batch``: ``index`` int32 [b], rows of this device's part of the batch, and,
+      where ``images`` is ``None``, ``image`` uint8 [b, H, W, 3];
+    - ``weights``, optional: numbers by the names of ``WEIGHTS``, each in place of the
+      option, which is compiled in. A ``patch_weight`` of 0 in the options leaves the
+      local branch out, whatever is given;
+
+    and gives the next state and the batch's mean losses (FGU eq (7) and its parts).
+    It must run under a mapped axis named ``data``.
+    """
+
+    # The heads are new and have no statistics worth keeping.
+    kept = {"train": False, "train_heads": True}
+    modes = kept if options.keep_statistics else {"train": True}
+    of_tables = tables.CUT if options.shard_tables else tables.WHOLE
+
+    compiled_in = {name: getattr(options, name) for name in WEIGHTS}
+
+    def train_step(state, images, batch, weights=None):
+        weight = compiled_in | (weights or {})
+        index = batch["index"]
+        raw = batch["image"] if images is None else images[index]
+        dtype = state.cluster_memory.dtype
+        epoch = state.step // options.steps_per_epoch
+        pixels = augment(
+            image_keys(state.key, epoch, index),
+            raw.astype(dtype) / 255,
+            crop=options.crop,
+            flip=options.flip,
+            color_jitter=options.color_jitter,
+            erasing=options.erasing,
+        )
+        labels = state.labels[index]
+        # Before the first merge each image is its own centre: the term would only
+        # tie it to its old feature. A traced weight, so that a merge compiles nothing.
+        started = state.num_clusters < state.labels.shape[0]
+        if options.attract_start == "always":
+            started = jnp.ones_like(started)
+        attract_weight = jnp.where(started, weight["attract_weight"], 0).astype(dtype)
+
+        def loss_of(params):
+            features, updated = network.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                pixels,
+                **modes,
+                mutable=["batch_stats"],
+            )
+            everyone = tables.gather(features, labels, index)
+            each = of_tables.losses(options, state, features, everyone, labels, index)
+            repelled, attracted = jnp.mean(each[0]), jnp.mean(each[1])
+            total = weight["global_weight"] * (repelled + attract_weight * attracted)
+            patch = jnp.zeros((), total.dtype)
+            if each[2] is not None:
+                patch = jnp.mean(each[2])
+                total = total + weight["patch_weight"] * patch
+            parts = (total, repelled, attract_weight * attracted, patch)
+            return total, (parts, everyone, updated["batch_stats"])
+
+        grad, (parts, everyone, batch_stats) = jax.grad(loss_of, has_aux=True)(
+            state.params
+        )
+        grad = lax.pmean(grad, AXIS)
+        parts = lax.pmean(parts, AXIS)
+        updates, opt_state = optimizer.update(grad, state.opt_state, state.params)
+        grad_norm = optax.tree.norm(grad)
+        written = tables.after(everyone, grad_norm)
+        cluster_memory, patch_memory = of_tables.updated(options, state, written)
+        named = dict(zip(LOSSES, parts, strict=True))
+        new_state = state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            cluster_memory=cluster_memory,
+            patch_memory=patch_memory,
+            sums={name: state.sums[name] + named[name] for name in named},
+        )
+        return new_state, named | {"grad_norm": grad_norm}
+
+    return train_step
+
+
+def mapped_train_step(
+    train_step: Callable, mesh: Mesh, state_specs: Any = WHOLE
+) -> Callable:
+    """The train step over the mesh: images whole, the batch cut, the state as it says.
+
+    The state is donated: the one passed in may not be used again. The step's optional
+    ``weights`` are given last, whole, or not at all.
+    """
+    return map_over_devices(
+        train_step,
+        mesh,
+        in_specs=(state_specs, P(), P(AXIS)),
+        out_specs=(state_specs, P()),
+        donate=(0,),
+    )
+
+
+def chunked_train_step(
+    train_step: Callable, mesh: Mesh, state_specs: Any = WHOLE
+) -> Callable:
+    """Several train steps in one dispatch, for images that live on the devices.
+
+    The returned function takes ``state``; ``images``; ``index`` int32 [S, B], rows of
+    S batches; ``count`` int32, how many of them are to be trained on; and, if given,
+    the step's ``weights``. It gives the state after those, and losses [S] of each kind,
+    0 from ``count`` on. One compiled program serves every ``count``. The state is
+    donated.
+    """
+
+    def steps(state, images, index, count, *weights):
+        def body(k, carry):
+            state, seen = carry
+            state, now = train_step(state, images, {"index": index[k]}, *weights)
+            return state, {name: seen[name].at[k].set(now[name]) for name in now}
+
+        first = {"index": index[0]}
+        shapes = jax.eval_shape(train_step, state, images, first, *weights)[1]
+        seen = {k: jnp.zeros(len(index), x.dtype) for k, x in shapes.items()}
+        return lax.fori_loop(0, count, body, (state, seen))
+
+    return map_over_devices(
+        steps,
+        mesh,
+        in_specs=(state_specs, P(), P(None, AXIS), P()),
+        out_specs=(state_specs, P()),
+        donate=(0,),
+    )

@@ -1,0 +1,132 @@
+"""What the step asks of V, c and W, whole on each device or cut by rows over them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fgu_jax import losses, memory
+from fgu_jax.losses import sharded as row_shards
+from fgu_jax.losses.sharded import Gathered
+from fgu_jax.parallel.mesh import AXIS
+from fgu_jax.training.state import TrainState
+
+
+class Tables(NamedTuple):
+    """Two functions of one device, under the mapped axis ``data``.
+
+    ``losses(options, state, features, batch, labels, index)`` gives repelled and
+    attracted loss [b] and PEDAL [U, b] (``None`` where it has no weight) of the
+    device's own examples; ``updated(options, state, batch)`` the next V and W.
+    ``options`` are the step's, ``batch`` is the whole one.
+    """
+
+    losses: Callable[..., tuple[jax.Array, jax.Array, jax.Array | None]]
+    updated: Callable[..., tuple[jax.Array, jax.Array]]
+
+
+def gather(features: Any, labels: jax.Array, index: jax.Array) -> Gathered:
+    """The whole batch in its order, as constants, from each device's part."""
+
+    def everyone(x, axis=0):
+        return lax.all_gather(lax.stop_gradient(x), AXIS, axis=axis, tiled=True)
+
+    return Gathered(
+        everyone(features.global_features),
+        everyone(features.patches, axis=1),
+        everyone(labels),
+        everyone(index),
+    )
+
+
+def _centres(options, state: TrainState) -> jax.Array:
+    return state.cluster_memory if options.centres == "memory" else state.centres
+
+
+def after(batch: Gathered, norm: jax.Array) -> Gathered:
+    """The batch, not before the gradient of this norm was taken.
+
+    Tables are written in place only if all reads of them are known to be over, and an
+    optimization barrier is gone when the compiler looks. What is not finite would end
+    the run in any case.
+    """
+    done = jnp.isfinite(norm)
+    return batch._replace(
+        global_features=jnp.where(done, batch.global_features, jnp.nan),
+        patches=jnp.where(done, batch.patches, jnp.nan),
+    )
+
+
+def _losses_of_whole(options, state: TrainState, features, batch, labels, index):
+    del batch
+    repelled = losses.repelled_loss(
+        features.global_features,
+        state.cluster_memory,
+        labels,
+        temperature=options.temperature,
+        num_clusters=state.num_clusters,
+    )
+    attracted = losses.attracted_loss(
+        features.global_features, _centres(options, state), labels
+    )
+    if options.patch_weight == 0:
+        return repelled, attracted, None
+    patch = losses.pedal_loss(
+        features.patches,
+        state.patch_memory,
+        index,
+        scale=options.scale,
+        num_neighbors=options.num_neighbors,
+    )
+    return repelled, attracted, patch
+
+
+def _updated_whole(options, state: TrainState, batch: Gathered):
+    return (
+        memory.update_cluster_memory(
+            state.cluster_memory, batch.global_features, batch.labels
+        ),
+        memory.update_patch_memory(
+            state.patch_memory, batch.patches, batch.images, rate=options.patch_rate
+        ),
+    )
+
+
+def _losses_of_shards(options, state: TrainState, features, batch, labels, index):
+    del labels, index
+    repelled, attracted = row_shards.rafl_losses(
+        features.global_features,
+        batch,
+        state.cluster_memory,
+        _centres(options, state),
+        temperature=options.temperature,
+        num_clusters=state.num_clusters,
+        axis_name=AXIS,
+    )
+    if options.patch_weight == 0:
+        return repelled, attracted, None
+    patch = row_shards.pedal_loss(
+        features.patches,
+        batch,
+        state.patch_memory,
+        scale=options.scale,
+        num_neighbors=options.num_neighbors,
+        num_images=state.labels.shape[0],
+        axis_name=AXIS,
+    )
+    return repelled, attracted, patch
+
+
+def _updated_shards(options, state: TrainState, batch: Gathered):
+    return (
+        row_shards.update_cluster_memory(state.cluster_memory, batch, axis_name=AXIS),
+        row_shards.update_patch_memory(
+            state.patch_memory, batch, rate=options.patch_rate, axis_name=AXIS
+        ),
+    )
+
+
+WHOLE = Tables(_losses_of_whole, _updated_whole)
+CUT = Tables(_losses_of_shards, _updated_shards)

@@ -1,7 +1,0 @@
-"""Weights from elsewhere: files of PyTorch and safetensors, ImageNet, checkpoints."""
-
-from fgu_jax.weights.initial import load_initial
-from fgu_jax.weights.names import Report
-from fgu_jax.weights.pth import read_pth
-
-__all__ = ["Report", "load_initial", "read_pth"]

@@ -1,0 +1,228 @@
+"""embed.py and cluster.py: any folder, the same features, nothing lost silently."""
+
+import csv
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import fgu_jax
+from fgu_jax.data import load_dataset
+from fgu_jax.inference.folder import embed_folder
+
+
+@pytest.fixture(scope="module")
+def photos(drawn_folder, tmp_path_factory):
+    """A tree of 24 pictures, in two folders."""
+    root = tmp_path_factory.mktemp("photos")
+    shutil.copytree(drawn_folder / "bounding_box_train", root / "some")
+    (root / "more é").mkdir()
+    for path in sorted((root / "some").iterdir())[:5]:
+        path.rename(root / "more é" / path.name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def network(trained_run):
+    return fgu_jax.load(trained_run.directory)
+
+
+def _embed(run_command, trained_run, *arguments):
+    return run_command("embed", f"--checkpoint={trained_run.directory}", *arguments)
+
+
+def test_embed_writes_names_features_and_the_runs_identity(
+    run_command, trained_run, network, photos, tmp_path
+):
+    output = tmp_path / "new folder" / "features.npz"
+    code, out, err = _embed(
+        run_command, trained_run, f"--images={photos}", f"--output={output}"
+    )
+    assert (code, err) == (0, "")
+    assert "24 images, 272 numbers" in out
+    assert list(output.parent.iterdir()) == [output]
+    with np.load(output) as found:  # nothing pickled
+        names, features = found["names"], found["features"]
+        run = json.loads(str(found["run"]))
+    images = load_dataset("folder", data_dir=photos).train
+    assert tuple(names.tolist()) == images.names
+    assert features.dtype == np.float32
+    np.testing.assert_array_equal(features, network(images.decode(32, 16)))
+    assert run["identity"] == network.identity
+    assert run["step"] == 4 * (24 // 8)
+    assert run["config"]["backbone"] == "resnet_tiny"
+
+
+def test_features_depend_on_nothing_but_the_image(network, photos, tmp_path):
+    whole = embed_folder(network, photos)
+    by_name = dict(zip(whole.names, whole.features, strict=True))
+    for count, kept in enumerate([1, 2, 7, 23]):
+        folder = tmp_path / str(count)
+        rows = np.random.default_rng(count).permutation(len(whole.names))[:kept]
+        for row in rows:
+            name = whole.names[row]
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photos / name, folder / name)
+        found = embed_folder(network, folder)
+        for name, feature in zip(found.names, found.features, strict=True):
+            np.testing.assert_array_equal(feature, by_name[name])
+
+
+def test_any_number_at_once_gives_the_same_bits(network):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (70, 32, 16, 3), np.uint8)
+    whole = network(images)
+    order = rng.permutation(70)
+    np.testing.assert_array_equal(network(images[order]), whole[order])
+    for start, stop in [(0, 1), (69, 70), (0, 63), (1, 65), (3, 68)]:
+        np.testing.assert_array_equal(network(images[start:stop]), whole[start:stop])
+
+
+def test_more_images_than_are_held_at_once(network, photos, monkeypatch):
+    whole = embed_folder(network, photos)
+    seen = []
+    monkeypatch.setattr("fgu_jax.inference.folder._PART", 10)
+    found = embed_folder(network, photos, progress=lambda *args: seen.append(args))
+    np.testing.assert_array_equal(found.features, whole.features)
+    assert [s[:2] for s in seen if s[2] == "features"] == [(10, 24), (20, 24), (24, 24)]
+
+
+def _spoil(folder):
+    good = sorted(folder.rglob("*.jpg"))
+    (folder / "cut.jpg").write_bytes(good[0].read_bytes()[:300])
+    (folder / "empty.png").write_bytes(b"")
+    with open(os.path.join(os.fsencode(folder), b"caf\xe9.jpg"), "wb") as file:
+        file.write(good[1].read_bytes())
+
+
+def test_unreadable_images_are_named_and_left_out_only_if_asked(
+    run_command, trained_run, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("fgu_jax.inference.folder._PART", 4)
+    shutil.copytree(photos, tmp_path / "photos")
+    _spoil(tmp_path / "photos")
+    given = (f"--images={tmp_path / 'photos'}", f"--output={tmp_path / 'f.npz'}")
+    code, _, err = _embed(run_command, trained_run, *given)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "2 of 27 images cannot be read" in err
+    assert "cut.jpg" in err
+    assert "empty.png" in err
+    assert not (tmp_path / "f.npz").exists()
+    code, out, _ = _embed(run_command, trained_run, *given, "--skip_bad")
+    assert code == 0
+    assert "cut.jpg" in out
+    with np.load(tmp_path / "f.npz") as found:
+        assert len(found["names"]) == len(found["features"]) == 25
+        assert "caf\udce9.jpg" in found["names"]
+
+
+def test_an_output_is_replaced_only_if_asked(
+    run_command, trained_run, photos, tmp_path
+):
+    output = tmp_path / "f.npz"
+    output.write_text("precious")
+    given = (f"--images={photos}", f"--output={output}")
+    code, _, err = _embed(run_command, trained_run, *given)
+    assert (code, output.read_text()) == (2, "precious")
+    assert "--overwrite" in err
+    assert _embed(run_command, trained_run, *given, "--overwrite")[0] == 0
+    assert np.load(output)["features"].shape == (24, 272)
+
+
+@pytest.mark.parametrize(
+    ("images", "output", "message"),
+    [
+        ("nowhere", "f.npz", "not a folder"),
+        ("none", "f.npz", "no images in it"),
+        ("none", "none", "is a folder: name a file"),
+        ("none", "file/f.npz", "cannot be written"),
+    ],
+)
+def test_folders_that_cannot_be_used(
+    run_command, trained_run, tmp_path, images, output, message
+):
+    (tmp_path / "none").mkdir()
+    (tmp_path / "file").write_text("")
+    code, _, err = _embed(
+        run_command,
+        trained_run,
+        f"--images={tmp_path / images}",
+        f"--output={tmp_path / output}",
+    )
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def _read(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("stop", ["--clusters=5", "--distance=0.4", None])
+def test_cluster_writes_image_cluster_confidence(
+    run_command, trained_run, photos, tmp_path, stop
+):
+    output = tmp_path / "clusters.csv"
+    code, out, err = run_command(
+        "cluster",
+        f"--checkpoint={trained_run.directory}",
+        f"--images={photos}",
+        f"--output={output}",
+        *([stop] if stop else []),
+    )
+    assert (code, err) == (0, "")
+    rows = _read(output)
+    assert (
+        tuple(r["image"] for r in rows)
+        == load_dataset("folder", data_dir=photos).train.names
+    )
+    numbers = {int(row["cluster"]) for row in rows}
+    assert numbers == set(range(len(numbers)))
+    assert all(0 <= float(row["confidence"]) <= 1 for row in rows)
+    assert f"in {len(numbers)} clusters" in out
+    assert (len(numbers) == 5) or stop != "--clusters=5"
+    assert ("silhouette" in out) == (stop is None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--clusters=1"], "clusters is 1: give 2"),
+        (["--clusters=25"], "clusters is 25 but there are 24"),
+        (["--distance=-1"], "distance is -1"),
+        (["--clusters=2", "--distance=1"], "not allowed with"),
+        (["--clusters=two"], "invalid int value"),
+    ],
+)
+def test_cluster_refuses(
+    run_command, trained_run, photos, tmp_path, arguments, message
+):
+    code, _, err = run_command(
+        "cluster",
+        f"--checkpoint={trained_run.directory}",
+        f"--images={photos}",
+        f"--output={tmp_path / 'clusters.csv'}",
+        *arguments,
+    )
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "clusters.csv").exists()
+
+
+def test_training_writes_the_confidence_of_its_last_features(trained_run, network):
+    from fgu_jax.clustering.confidence import confidences
+
+    images = load_dataset("market1501", data_dir=trained_run.config.data_dir).train
+    features = network(images.decode(32, 16), part="global")
+    expected = confidences(features, trained_run.clusters)
+    rows = _read(trained_run.directory / "clusters.csv")
+    assert [row["image"] for row in rows] == list(images.names)
+    np.testing.assert_allclose(
+        [float(row["confidence"]) for row in rows], expected, atol=1e-4
+    )
+    assert expected.max() > 0

@@ -1,0 +1,61 @@
+"""`data_prep/prepare.py` from the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from archives import MARKET, zipped
+
+PREPARE = Path(__file__).parents[2] / "data_prep" / "prepare.py"
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, str(PREPARE), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+def test_command_line(tmp_path):
+    zipped(tmp_path / "m.zip", MARKET)
+    done = run("--dataset=market1501", "--source=m.zip", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = {
+        line.split("\u2502")[1].strip(): line
+        for line in done.stdout.splitlines()
+        if "\u2502" in line
+    }
+    assert "12,936" in lines["training images"]
+    assert "DIFFERS" in lines["training images"]
+    assert (tmp_path / "data" / "market1501" / "1.0.0").is_dir()
+    done = run("--dataset=market1501", "--source=m.zip", cwd=tmp_path)
+    assert "nothing written" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=markt1501", "--source=."], "did you mean 'market1501'"),
+        (["--dataset=duke", "--source=nowhere.zip"], "is not there"),
+        (["--dataset=duke", "--sorce=x"], "did you mean --source"),
+        ([], "--dataset"),
+    ],
+)
+def test_command_line_errors_are_one_line(tmp_path, arguments, message):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_command_line_help(tmp_path):
+    done = run("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "bounding_box_train/" in done.stdout

@@ -1,0 +1,78 @@
+"""Search from the command line, with a network made by hand."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from search_folders import Colours
+
+import fgu_jax
+from fgu_jax.commands import command_line
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def command():
+    path = ROOT / "experiments" / "search.py"
+    spec = importlib.util.spec_from_file_location("search_command", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(command, folders, monkeypatch, capsys):
+    """Runs the command with a hand-made network; its exit code, output and errors."""
+    monkeypatch.chdir(folders)
+    monkeypatch.setattr(fgu_jax, "load", lambda path: Colours())
+    (folders / "run").mkdir()
+
+    def run(*arguments):
+        given = ["--checkpoint=run", "--query=query", "--gallery=gallery", *arguments]
+        with pytest.raises(SystemExit) as left:
+            command_line.main(command.search, command.parser(), given)
+        printed = capsys.readouterr()
+        return left.value.code, printed.out, printed.err
+
+    return run
+
+
+def test_the_command_writes_prints_and_keeps_features(run, folders):
+    code, out, _ = run("--output=found", "--top=3")
+    assert code == 0
+    assert "plain.png" in out
+    assert "9 new to the cache" in out
+    assert (folders / "run" / "search_cache.sqlite").exists()
+    code, out, _ = run("--output=found", "--overwrite")
+    assert code == 0
+    assert "0 new to the cache" in out
+    record = json.loads((folders / "found" / "matches.json").read_bytes())
+    assert len(record["queries"][0]["matches"]) == 9
+    (folders / "run" / "search_cache.sqlite").unlink()
+    assert run("--output=other", "--cache=none")[0] == 0
+    assert list((folders / "run").iterdir()) == []
+    assert run("--output=third", "--cache=kept")[0] == 0
+    assert (folders / "kept").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--output=run"], ["run", "exists", "--overwrite"]),
+        (["--output=run/file/below", "--top=0"], ["top", "0", "1 or more"]),
+        (["--output=gallery/found"], ["gallery", "lie in one another"]),
+        (["--output=x", "--gallery=nothing"], ["nothing", "does not exist"]),
+        (["--output=x", "--top=few"], ["--top", "few"]),
+        (["--output=x", "--galery=y"], ["--galery", "--gallery"]),
+        ([], ["--output"]),
+    ],
+)
+def test_what_is_typed_wrongly_costs_one_line(run, folders, arguments, parts):
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in out + err
+    assert all(part in err for part in parts)
+    assert not (folders / "x").exists()

@@ -1,0 +1,74 @@
+"""Depthwise convolution and both gradients, against XLA's grouped convolution."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.test_util import check_grads
+
+from fgu_jax.networks import convolution as module
+from fgu_jax.networks.convolution import depthwise
+
+SIZES = [(3, 1, 7, 5), (3, 2, 8, 9), (5, 1, 6, 6), (5, 2, 9, 8), (1, 2, 4, 5)]
+
+
+def grouped(x, kernel, strides):
+    return lax.conv_general_dilated(
+        x,
+        kernel[:, :, None],
+        (strides, strides),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
+def drawn(k, height, width):
+    rng = np.random.default_rng(k)
+    x = rng.normal(size=(3, height, width, 4))
+    return jnp.asarray(x), jnp.asarray(rng.normal(size=(k, k, 4)))
+
+
+@pytest.mark.parametrize(("k", "strides", "height", "width"), SIZES)
+def test_it_is_a_grouped_convolution_with_its_gradients(k, strides, height, width):
+    with jax.enable_x64(True):
+        x, kernel = drawn(k, height, width)
+
+        def loss(function):
+            return lambda x, kernel: jnp.sum(jnp.sin(function(x, kernel, strides)))
+
+        ours, theirs = (f(x, kernel, strides) for f in (depthwise, grouped))
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+        for a, b in zip(
+            jax.grad(loss(depthwise), (0, 1))(x, kernel),
+            jax.grad(loss(grouped), (0, 1))(x, kernel),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+        check_grads(loss(depthwise), (x, kernel), order=1, modes=["rev"])
+
+
+@pytest.mark.parametrize(("k", "strides", "height", "width"), SIZES)
+def test_both_ways_to_the_filters_gradient_agree(k, strides, height, width):
+    with jax.enable_x64(True):
+        x, kernel = drawn(k, height, width)
+        above = jnp.cos(depthwise(x, kernel, strides))
+        ways = (module._by_image, module._by_filter)
+        ours, theirs = (way(x, above, k=k, strides=strides) for way in ways)
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_types_are_kept():
+    x, kernel = (a.astype(jnp.float32) for a in drawn(3, 6, 6))
+    narrow = x.astype(jnp.bfloat16)
+
+    def loss(x, kernel):
+        return jnp.sum(depthwise(x, kernel, 1) ** 2)
+
+    assert depthwise(narrow, kernel, 1).dtype == jnp.float32
+    to_x, to_kernel = jax.grad(loss, (0, 1))(narrow, kernel)
+    assert (to_x.dtype, to_kernel.dtype) == (jnp.bfloat16, jnp.float32)
+    wide = jax.grad(loss, (0, 1))(narrow.astype(jnp.float32), kernel)
+    np.testing.assert_allclose(to_kernel, wide[1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(to_x.astype("f4"), wide[0], rtol=1e-2, atol=1e-2)

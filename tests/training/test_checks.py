@@ -1,0 +1,65 @@
+"""What is said before the first epoch of what would show only at a later one."""
+
+import pytest
+
+from fgu_jax.config import presets
+from fgu_jax.errors import InputError
+from fgu_jax.merging import linkage as cluster_distances
+from fgu_jax.training import checks as starting
+
+MANY = 40_000  # a matrix of 11.92 GiB
+
+
+@pytest.fixture
+def small_machine(monkeypatch):
+    monkeypatch.setattr(cluster_distances, "available_memory", lambda: 2**30)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"merge_criterion": "average"}, {"size_penalty": 0.01}, {"preset": "tuned"}],
+)
+def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, changes):
+    line = (
+        "holds a C x C matrix, 11.92 GiB for 40,000 clusters, and 1.00 GiB are there: "
+        "use 'min' without a size penalty"
+    )
+    config = presets.resolve(changes)
+    with pytest.raises(InputError, match=line):
+        starting.check_with_data(config, MANY)
+    starting.check_with_data(config, 2_000)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"preset": "tuned", "size_penalty": 0},
+        {"merge_criterion": "average", "merge_fraction": 0},
+        {"merge_criterion": "average", "epochs": 7},  # ends before a merge
+        {"merge_criterion": "average", "resume": True},  # may have merged already
+        {"method": "pul"},
+    ],
+)
+def test_no_matrix_is_asked_for_where_none_is_held(small_machine, changes):
+    starting.check_with_data(presets.resolve(changes), MANY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 5}, "no clusters will merge: epochs is 5, merge_start 8"),
+        (
+            {"merge_stop": 6},
+            "no clusters will merge: merge_start 8 is after merge_stop 6",
+        ),
+        ({"epochs": 8}, None),
+        ({"epochs": 0}, None),  # nothing is to be learnt
+        ({"epochs": 5, "merge_fraction": 0}, None),
+        ({"epochs": 5, "method": "paul"}, None),
+        ({"epochs": 5, "method": "pul"}, None),
+        ({"epochs": 5, "global_weight": 0}, None),
+    ],
+)
+def test_a_run_that_will_never_merge_is_told_of(changes, said):
+    assert starting.never_merges(presets.resolve({"preset": "quick"} | changes)) == said
