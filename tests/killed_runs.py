@@ -17,6 +17,25 @@ from fgu_jax.inference.trained import read_run
 TRAIN = Path(__file__).parents[1] / "experiments" / "train.py"
 
 
+# Trains like train.py, and dies in its second merge, when that is computed and nothing
+# of it is kept yet.
+DIES_MERGING = """
+import os, runpy, signal, sys
+from fgu_jax import regrouping
+
+merge, merged = regrouping.merge_clusters, []
+
+def merge_and_die(*args, **kwargs):
+    labels = merge(*args, **kwargs)
+    merged.append(labels)
+    if len(merged) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return labels
+
+regrouping.merge_clusters = merge_and_die
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 PATIENCE_SECONDS = 150
 
 

@@ -7,26 +7,6 @@ import shutil
 import pytest
 from killed_runs import Training, _newest, assert_same_run
 
-# Trains like train.py, and dies in its second merge, when that is computed and nothing
-# of it is kept yet.
-DIES_MERGING = """
-import os, runpy, signal, sys
-from fgu_jax import regrouping
-
-merge, merged = regrouping.merge_clusters, []
-
-def merge_and_die(*args, **kwargs):
-    labels = merge(*args, **kwargs)
-    merged.append(labels)
-    if len(merged) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return labels
-
-regrouping.merge_clusters = merge_and_die
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
