@@ -1,47 +1,7 @@
 """A trained network for inference: its weights, and a program for any device."""
 
-import argparse
-
-from fgu_jax.commands.command_line import Parser, main
-
-
-def parser() -> Parser:
-    """The command line of exporting."""
-    made = Parser(
-        prog="export.py",
-        description=__doc__,
-        epilog="Example: python experiments/export.py --checkpoint=runs/synthetic "
-        "--output=exported; docs/export.md shows how to use it.",
-    )
-    made.add_argument("--checkpoint", required=True, help="a run's folder")
-    made.add_argument("--output", required=True, help="the folder to write")
-    made.add_argument(
-        "--overwrite", action="store_true", help="replace an earlier export"
-    )
-    return made
-
-
-def export(arguments: argparse.Namespace) -> None:
-    """Writes the folder and says what is in it."""
-    from pathlib import Path
-
-    from rich.console import Console
-
-    from fgu_jax.inference import export as exporting
-
-    console = Console(highlight=False, soft_wrap=True)
-    output = Path(arguments.output)
-    with console.status("exporting"):
-        record = exporting.export(
-            arguments.checkpoint, output, overwrite=arguments.overwrite
-        )
-    size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
-    console.print(
-        f"{output}: {size / 1e6:.1f} MB; {record['program']}: {record['input']} to "
-        f"{record['output']}, for {', '.join(record['platforms'])}",
-        markup=False,
-    )
-
+from fgu_jax.commands.command_line import main
+from fgu_jax.commands.export import export, parser
 
 if __name__ == "__main__":
     main(export, parser())

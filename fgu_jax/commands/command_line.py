@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from fgu_jax.config import FIELDS, TYPES, Config
+from fgu_jax.config import FIELDS, TYPES
 from fgu_jax.errors import GO_ON, InputError, NotWritten
 
 
@@ -53,19 +53,44 @@ def add_config_flags(
     for name, field in FIELDS.items():
         if "group" in field.metadata:
             group = parser.add_argument_group(field.metadata["group"])
-        if name in leave_out:
-            continue
-        boolean = TYPES[name] is bool
-        default = field.default
-        shown = "" if default is None else f" ({default})"
-        group.add_argument(
-            f"--{name}",
-            help=(field.metadata["help"] + shown).replace("%", "%%"),
-            default=argparse.SUPPRESS,
-            metavar="BOOL" if boolean else "VALUE",
-            nargs="?" if boolean else None,
-            const="true" if boolean else None,
-        )
+        if name not in leave_out:
+            shown = "" if field.default is None else f" ({field.default})"
+            add_field_flag(group, name, shown)
+
+
+def add_field_flag(
+    parser: argparse._ActionsContainer, name: str, shown: str = ""
+) -> None:
+    """The flag of one field of ``Config``; ``shown`` stands behind its help."""
+    boolean = TYPES[name] is bool
+    parser.add_argument(
+        f"--{name}",
+        help=(FIELDS[name].metadata["help"] + shown).replace("%", "%%"),
+        default=argparse.SUPPRESS,
+        metavar="BOOL" if boolean else "VALUE",
+        nargs="?" if boolean else None,
+        const="true" if boolean else None,
+    )
+
+
+def add_folder_flags(parser: argparse.ArgumentParser, output: str) -> None:
+    """The flags of commands that embed a folder of images with a trained network."""
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="a run's folder, or an exported one")
+    add("--images", required=True, help="any tree of images")
+    add("--output", required=True, help=output)
+
+
+def add_writing_flags(parser: argparse.ArgumentParser) -> None:
+    """What those commands may leave out, and replace."""
+    add = parser.add_argument
+    add(
+        "--skip_bad",
+        action="store_true",
+        help="go on without images that cannot be read",
+    )
+    add("--overwrite", action="store_true", help="replace an output that exists")
+    add_cache_flag(parser)
 
 
 def add_cache_flag(parser: argparse._ActionsContainer) -> None:
@@ -115,13 +140,3 @@ def main(
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
-
-
-__all__ = [
-    "Config",
-    "Parser",
-    "add_cache_flag",
-    "add_config_flags",
-    "given_fields",
-    "main",
-]

@@ -1,0 +1,95 @@
+"""Retrieval figures of a trained network: global, local and fused features."""
+
+import argparse
+from pathlib import Path
+
+from fgu_jax.commands.command_line import Parser, add_cache_flag, add_field_flag
+
+# Fields of the run's configuration that evaluation reads, and a user may change.
+_FIELDS = (
+    "dataset",
+    "data_dir",
+    "pattern",
+    "holdout_identities",
+    "difficulty",
+    "seed",
+    "skip_bad",
+)
+
+
+def parser(prog: str = "evaluate.py") -> Parser:
+    """The command line of evaluation."""
+    made = Parser(
+        prog=prog,
+        description=__doc__
+        + " The dataset and its options are those of the run, unless given here.",
+        epilog="Example: python experiments/evaluate.py --checkpoint=runs/synthetic "
+        "--rerank",
+    )
+    made.add_argument(
+        "--checkpoint", required=True, help="a run's folder, or an exported one"
+    )
+    for name in _FIELDS:
+        add_field_flag(made, name)
+    made.add_argument(
+        "--average_precision",
+        choices=("hits", "trapezoid", "both"),
+        help="AP: mean precision at hits, the trapezoid of 2015, or a column of each "
+        "(the run's)",
+    )
+    made.add_argument(
+        "--rerank", action="store_true", help="re-ranked figures too (k-reciprocal)"
+    )
+    made.add_argument("--k1", type=int, default=20, help="of re-ranking (20)")
+    made.add_argument("--k2", type=int, default=6, help="of re-ranking (6)")
+    made.add_argument(
+        "--lambda_value", type=float, default=0.3, help="of re-ranking (0.3)"
+    )
+    made.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the JSON, replaced if it is there (evaluation-DATASET.json in the "
+        "checkpoint's folder)",
+    )
+    add_cache_flag(made)
+    return made
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Reads the dataset, ranks, prints the table, writes the JSON."""
+    from rich.console import Console
+
+    from fgu_jax import files
+    from fgu_jax.evaluation import score
+    from fgu_jax.inference import embedder
+    from fgu_jax.progress import bar
+    from fgu_jax.training.images import read_dataset
+
+    network = embedder.load(arguments.checkpoint)
+    given = {k: v for k, v in vars(arguments).items() if k in _FIELDS}
+    config = score.dataset_config(network.config, given)
+    output = arguments.output or (
+        Path(arguments.checkpoint) / f"evaluation-{config.dataset}.json"
+    )
+    files.check_output(output, overwrite=True)
+    wanted = arguments.average_precision or config.average_precision
+    both = ("hits", "trapezoid")
+    console = Console(highlight=False)
+    with bar(console) as progress:
+        found = score.score(
+            network,
+            read_dataset(config, progress),
+            average_precisions=both if wanted == "both" else (wanted,),
+            reranking=score.Reranking(
+                k1=arguments.k1,
+                k2=arguments.k2,
+                lambda_value=arguments.lambda_value,
+            )
+            if arguments.rerank
+            else None,
+            progress=progress,
+        )
+    score.write_score(output, found, network)
+    score.print_score(console, found)
+    console.print(f"in {output}", markup=False, soft_wrap=True)

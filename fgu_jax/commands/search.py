@@ -1,0 +1,97 @@
+"""Searches a folder of images for those that show what a query image shows."""
+
+import argparse
+from pathlib import Path
+
+from fgu_jax.commands.command_line import Parser, add_cache_flag
+
+
+def parser(prog: str = "search.py") -> Parser:
+    """The command line of a search."""
+    made = Parser(
+        prog=prog,
+        description=__doc__,
+        epilog="Example: python experiments/search.py --checkpoint=runs/synthetic "
+        "--query=person.jpg --gallery=photos --output=found",
+    )
+    made.add_argument(
+        "--checkpoint",
+        required=True,
+        type=Path,
+        help="a run's folder, or an exported one",
+    )
+    made.add_argument(
+        "--query", required=True, type=Path, help="an image, or a folder of images"
+    )
+    made.add_argument(
+        "--gallery", required=True, type=Path, help="the folder that is searched"
+    )
+    made.add_argument(
+        "--output",
+        required=True,
+        type=Path,
+        help="folder for index.html, matches.json and thumbnails; must not exist",
+    )
+    made.add_argument(
+        "--top", type=int, default=20, help="matches of each query (%(default)s)"
+    )
+    made.add_argument(
+        "--overwrite", action="store_true", help="replace an older result in output"
+    )
+    made.add_argument(
+        "--cache",
+        metavar="FILE",
+        help="where features are kept for the next search (search_cache.sqlite in "
+        "the checkpoint's folder), or none; it may be deleted at any time",
+    )
+    add_cache_flag(made)
+    return made
+
+
+def search(arguments: argparse.Namespace) -> None:
+    """Checks the output, loads the network, ranks, writes, prints."""
+    from rich.console import Console
+
+    import fgu_jax
+    from fgu_jax import searching
+    from fgu_jax.progress import bar
+
+    console = Console(highlight=False, soft_wrap=True)
+    checkpoint: Path = arguments.checkpoint
+    cache_file = Path(arguments.cache or checkpoint / "search_cache.sqlite")
+    with searching.result_folder(
+        arguments.output,
+        overwrite=arguments.overwrite,
+        apart_from=(arguments.query, arguments.gallery),
+    ) as folder:
+        network = fgu_jax.load(checkpoint)
+        with (
+            bar(console) as progress,
+            searching.FeatureCache(
+                None if arguments.cache == "none" else cache_file, network.identity
+            ) as cache,
+        ):
+            matches = searching.search(
+                network,
+                arguments.query,
+                arguments.gallery,
+                top=arguments.top,
+                cache=cache,
+                progress=progress,
+            )
+            searching.write_result(
+                folder,
+                matches,
+                network=str(checkpoint),
+                shape=network.size,
+                progress=progress,
+            )
+    searching.print_matches(console, matches)
+    if cache.trouble:
+        console.print(cache.trouble, markup=False)
+    new = len(matches.gallery.names) - matches.gallery.num_cached
+    console.print(
+        f"{len(matches.query.names):,} queries, {len(matches.gallery.names):,} gallery "
+        f"images ({new:,} new to the cache); {arguments.output / 'index.html'}",
+        markup=False,
+    )
