@@ -21,7 +21,7 @@ TRAIN = Path(__file__).parents[1] / "experiments" / "train.py"
 # of it is kept yet.
 DIES_MERGING = """
 import os, runpy, signal, sys
-from fgu_jax import regrouping
+from fgu_jax.training import regrouping
 
 merge, merged = regrouping.merge_clusters, []
 

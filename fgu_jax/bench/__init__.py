@@ -1,6 +1,6 @@
 """Measuring: each piece of the work against the machine's floor and a plain rival.
 
-A piece is a module of this package with ``run``, which checks results and only then
+A piece is a module of ``pieces`` with ``run``, which checks results and only then
 times them; its ``sizes`` are its command-line flags.
 """
 
@@ -22,4 +22,4 @@ PIECES = {
 
 def piece(name: str) -> ModuleType:
     """The module of a piece; importing it imports JAX."""
-    return importlib.import_module(f"fgu_jax.bench.{name}")
+    return importlib.import_module(f"fgu_jax.bench.pieces.{name}")

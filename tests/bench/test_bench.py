@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from fgu_jax.bench import PIECES, measure
-from fgu_jax.bench.collectives import collective_bytes, predicted_bytes
-from fgu_jax.bench.generated import clustered
+from fgu_jax.bench.features import clustered, open_features
 from fgu_jax.bench.machine import Rates
 from fgu_jax.bench.measure import Options, Unequal, Work
 from fgu_jax.bench.pieces import merge as merge_piece
 from fgu_jax.bench.pieces import step as step_piece
-from fgu_jax.bench.retrieval_features import open_features
+from fgu_jax.bench.pieces.collectives import collective_bytes, predicted_bytes
 from fgu_jax.bench.rivals import merging as plain_merging
 from fgu_jax.bench.rivals import retrieval as plain_retrieval
 from fgu_jax.bench.sizes import SIZES, Evaluate, Merge, Step

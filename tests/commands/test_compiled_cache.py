@@ -14,7 +14,7 @@ from fgu_jax.errors import InputError
 
 _PROGRAM = """
 import sys
-from fgu_jax.compiled_cache import keep_compiled
+from fgu_jax.commands.compiled_cache import keep_compiled
 keep_compiled(sys.argv[1] if len(sys.argv) > 1 else None)
 import jax, jax.numpy as jnp, numpy as np
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -186,7 +186,7 @@ def test_preparing_again_writes_nothing_and_other_files_are_refused(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from fgu_jax.data.prepare import prepare
+from fgu_jax.data.prepared.write import prepare
 from fgu_jax.data import load_dataset, Settings
 def progress(done, total, what):
     if what == sys.argv[1]:
@@ -229,7 +229,7 @@ def test_killed_half_way_it_leaves_nothing_that_loads(tmp_path, what, source):
 FULL = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
-from fgu_jax.data.prepare import prepare
+from fgu_jax.data.prepared.write import prepare
 from fgu_jax.errors import InputError
 try:
     prepare("market1501", "m.zip", data_dir="data")

@@ -10,14 +10,14 @@ import sys
 import pytest
 
 from fgu_jax.errors import InputError
-from fgu_jax.runs import lock as run_lock
+from fgu_jax.runs import lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from fgu_jax import run_lock
+from fgu_jax.runs import lock
 
-with run_lock.hold(Path(sys.argv[1]), print):
+with lock.hold(Path(sys.argv[1]), print):
     print("held", flush=True)
     time.sleep(300)
 """
@@ -38,7 +38,7 @@ def holder(tmp_path):
 def _refused(directory):
     with (
         pytest.raises(InputError) as raised,
-        run_lock.hold(directory, lambda _: pytest.fail("no lock")),
+        lock.hold(directory, lambda _: pytest.fail("no lock")),
     ):
         pass
     return str(raised.value)
@@ -50,39 +50,39 @@ def test_the_second_is_refused_with_pid_and_host(holder, tmp_path):
     assert "--workdir" in line
     assert "\n" not in line
     with pytest.raises(InputError, match=f"process {holder.pid} on"):
-        run_lock.check_free(tmp_path)
+        lock.check_free(tmp_path)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_death_releases_it(holder, tmp_path, signum):
     holder.send_signal(signum)
     holder.wait()
-    run_lock.check_free(tmp_path)
-    with run_lock.hold(tmp_path, pytest.fail):
-        assert json.loads((tmp_path / run_lock.NAME).read_text())["pid"] == os.getpid()
-    run_lock.check_free(tmp_path)
+    lock.check_free(tmp_path)
+    with lock.hold(tmp_path, pytest.fail):
+        assert json.loads((tmp_path / lock.NAME).read_text())["pid"] == os.getpid()
+    lock.check_free(tmp_path)
 
 
 def test_one_process_does_not_hold_it_twice(tmp_path):
-    with run_lock.hold(tmp_path, pytest.fail):
+    with lock.hold(tmp_path, pytest.fail):
         assert f"process {os.getpid()}" in _refused(tmp_path)
-    with run_lock.hold(tmp_path, pytest.fail):
+    with lock.hold(tmp_path, pytest.fail):
         pass
 
 
 def test_looking_leaves_nothing(tmp_path):
-    run_lock.check_free(tmp_path)
-    run_lock.check_free(tmp_path / "none")
+    lock.check_free(tmp_path)
+    lock.check_free(tmp_path / "none")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x"}', "\0" * 40])
 def test_whatever_the_file_says_the_lock_counts(tmp_path, content):
-    path = tmp_path / run_lock.NAME
-    with run_lock.hold(tmp_path, pytest.fail):
+    path = tmp_path / lock.NAME
+    with lock.hold(tmp_path, pytest.fail):
         path.write_text(content)
         assert "in use by another process:" in _refused(tmp_path)
-    run_lock.check_free(tmp_path)  # no lock is held, whatever is written there
+    lock.check_free(tmp_path)  # no lock is held, whatever is written there
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
@@ -90,19 +90,19 @@ def test_a_filesystem_without_locks_is_told_of(tmp_path, monkeypatch, code):
     def flock(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(run_lock.fcntl, "flock", flock)
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
     said = []
-    with run_lock.hold(tmp_path, said.append):
+    with lock.hold(tmp_path, said.append):
         pass
-    run_lock.check_free(tmp_path)
+    lock.check_free(tmp_path)
     assert len(said) == 1
     assert "cannot be locked" in said[0]
 
 
 def test_a_system_without_locks_is_told_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_lock, "fcntl", None)
+    monkeypatch.setattr(lock, "fcntl", None)
     said = []
-    with run_lock.hold(tmp_path, said.append):
+    with lock.hold(tmp_path, said.append):
         pass
     assert "cannot be locked" in said[0]
 
@@ -111,7 +111,7 @@ def test_another_error_of_locking_is_one_line(tmp_path, monkeypatch):
     def flock(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(run_lock.fcntl, "flock", flock)
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
     assert "cannot be locked: Input/output error" in _refused(tmp_path)
 
 

@@ -12,7 +12,7 @@ from small_run import SMALL_RUN
 from test_step import Small, sgd
 
 from fgu_jax import losses, memory
-from fgu_jax.bench.collectives import collective_bytes
+from fgu_jax.bench.pieces.collectives import collective_bytes
 from fgu_jax.config import presets
 from fgu_jax.losses import sharded as row_shards
 from fgu_jax.merging import merge_clusters

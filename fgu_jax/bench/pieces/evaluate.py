@@ -3,9 +3,9 @@
 from typing import Any
 
 from fgu_jax import retrieval
+from fgu_jax.bench.features import open_features
 from fgu_jax.bench.machine import Rates
 from fgu_jax.bench.measure import Options, Work, close, measure, same_as
-from fgu_jax.bench.retrieval_features import open_features
 from fgu_jax.bench.rivals import retrieval as plain_retrieval
 from fgu_jax.bench.sizes import Evaluate
 from fgu_jax.progress import Progress

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fgu_jax.bench.generated import unit_rows
+from fgu_jax.bench.features import unit_rows
 from fgu_jax.bench.machine import Rates
 from fgu_jax.bench.measure import Options, Unequal, Work, measure
 from fgu_jax.bench.rivals import merging as plain_merging

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from fgu_jax import retrieval
+from fgu_jax.bench.features import Ranked, open_features
 from fgu_jax.bench.machine import Rates
 from fgu_jax.bench.measure import Options, Unequal, Work, close, measure, same_as
-from fgu_jax.bench.retrieval_features import Ranked, open_features
 from fgu_jax.bench.rivals import retrieval as plain_retrieval
 from fgu_jax.bench.sizes import Rerank
 from fgu_jax.progress import Progress

@@ -32,7 +32,7 @@ def run(
         if progress is not None:
             progress(number, len(counts), "scale")
         found = in_a_process(
-            "scale_child",
+            "pieces.scale_child",
             [dataclasses.asdict(sizes), count],
             f"{count} simulated devices",
             JAX_PLATFORMS="cpu",

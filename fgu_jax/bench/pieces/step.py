@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fgu_jax import networks
-from fgu_jax.bench.generated import unit_rows
+from fgu_jax.bench.features import unit_rows
 from fgu_jax.bench.machine import Rates
 from fgu_jax.bench.measure import Options, Work, close, measure
 from fgu_jax.bench.rivals import torch_losses as plain_torch

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fgu_jax.bench.retrieval_features import Ranked
+from fgu_jax.bench.features import Ranked
 
 
 def evaluate(ranked: Ranked) -> dict[str, float]:

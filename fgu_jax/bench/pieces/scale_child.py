@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from fgu_jax.bench.collectives import collective_bytes, predicted_bytes
-from fgu_jax.bench.generated import unit_rows
+from fgu_jax.bench.features import unit_rows
+from fgu_jax.bench.pieces.collectives import collective_bytes, predicted_bytes
 from fgu_jax.bench.sizes import Scale
 from fgu_jax.config import presets
 from fgu_jax.inference.network import build_network

@@ -1,4 +1,4 @@
-"""Features to rank: from a file, or drawn at Market-1501's size."""
+"""Features like those of a network, drawn; and those to rank, drawn or from a file."""
 
 import dataclasses
 import zipfile
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fgu_jax.bench.generated import clustered
 from fgu_jax.bench.sizes import Evaluate
 from fgu_jax.errors import InputError
 
@@ -18,6 +17,35 @@ _KEYS = (
     "query_cameras",
     "gallery_cameras",
 )
+
+
+def unit_rows(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    *,
+    around: np.ndarray | None = None,
+    spread: float = 1.0,
+) -> np.ndarray:
+    """Float32 unit rows; with ``around``, at about ``spread`` from those rows.
+
+    >>> rows = unit_rows(np.random.default_rng(0), (2, 3))
+    >>> np.linalg.norm(rows, axis=1).round(5).tolist()
+    [1.0, 1.0]
+    """
+    rows = rng.standard_normal(shape, np.float32)
+    if around is not None:
+        rows *= np.float32(spread / shape[-1] ** 0.5)
+        rows += around
+    rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
+    return rows
+
+
+def clustered(
+    rng: np.random.Generator, labels: np.ndarray, width: int, spread: float
+) -> np.ndarray:
+    """Float32 unit rows [N, width], those of one label around one centre."""
+    centres = unit_rows(rng, (int(labels.max()) + 1, width))
+    return unit_rows(rng, (len(labels), width), around=centres[labels], spread=spread)
 
 
 @dataclasses.dataclass(frozen=True)
