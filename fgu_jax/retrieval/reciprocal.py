@@ -1,9 +1,9 @@
 """k-reciprocal neighbours: images that have each other among their nearest."""
 
 import numpy as np
+from scipy import sparse
 
 from fgu_jax.retrieval.distances import row_blocks, squared_distances
-from fgu_jax.retrieval.sparse import SparseRows
 
 _MARKS = 1 << 22  # entries of a table of members, one byte each
 
@@ -24,8 +24,8 @@ def mutual(lists: np.ndarray) -> np.ndarray:
 
 def encode(
     features: np.ndarray, lists: np.ndarray, k1: int, largest: np.ndarray
-) -> SparseRows:
-    """V: on the expanded k-reciprocal set of i, exp(-d(i, j)) over its sum.
+) -> sparse.csr_array:
+    """V [N, N]: on the expanded k-reciprocal set of i, exp(-d(i, j)) over its sum.
 
     Args:
       features: float32 [N, D].
@@ -60,6 +60,6 @@ def encode(
         sizes.append(size)
         columns.append(j.astype(np.int32))
         values.append(weight.astype(np.float32))
-    return SparseRows.of_sizes(
-        np.concatenate(sizes), np.concatenate(columns), np.concatenate(values)
-    )
+    ends = np.cumsum(np.concatenate([[0], *sizes]))
+    entries = np.concatenate(values), np.concatenate(columns), ends
+    return sparse.csr_array(entries, shape=(count, count))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 from fgu_jax.errors import InputError
 from fgu_jax.progress import Progress
@@ -16,7 +17,6 @@ from fgu_jax.retrieval.distances import Filter
 from fgu_jax.retrieval.neighbours import nearest
 from fgu_jax.retrieval.protocol import as_count, as_feature_pair
 from fgu_jax.retrieval.reciprocal import encode
-from fgu_jax.retrieval.sparse import SparseRows, blocks_of, ragged
 
 _WORK = 1 << 21  # entries of anything that is built on the way
 
@@ -87,10 +87,10 @@ def rerank(
     largest = np.where(furthest > 0, furthest, 1.0)
     encoding = encode(features, lists, k1, largest)
     if k2 > 1:
-        encoding = encoding.mean_of(lists[:, :k2], _WORK)
+        encoding = _mean_of(encoding, lists[:, :k2])
 
     out = np.empty((queries, len(second)), np.float32)
-    having = encoding.transposed(first=queries)
+    having = encoding[queries:].T.tocsr()  # who of the gallery has a column
     for rows in _query_blocks(encoding, having, out.shape):
         shared = _shared(encoding, having, rows, len(second))
         jaccard = 1 - shared / (2 - shared)  # as V_i and V_j both sum to 1
@@ -101,28 +101,64 @@ def rerank(
     return out
 
 
+def _mean_of(rows: sparse.csr_array, lists: np.ndarray) -> sparse.csr_array:
+    """Row i becomes the mean of the rows ``lists[i]``, summed in float64."""
+    count, k = lists.shape
+    chosen = (np.ones(lists.size), lists.ravel(), np.arange(count + 1) * k)
+    mean = sparse.csr_array(chosen, shape=rows.shape) @ rows.astype(np.float64)
+    mean.sort_indices()
+    mean.data /= k
+    return mean.astype(np.float32)
+
+
 def _query_blocks(
-    encoding: SparseRows, having: SparseRows, shape: tuple[int, ...]
+    encoding: sparse.csr_array, having: sparse.csr_array, shape: tuple[int, ...]
 ) -> Iterator[slice]:
     """Blocks of queries that share about as many entries with the gallery."""
     queries, width = shape
-    meets = having.size[encoding.columns[: encoding.size[:queries].sum()]]
-    row = np.repeat(np.arange(queries), encoding.size[:queries])
-    cost = np.bincount(row, meets, minlength=queries)
-    return blocks_of(cost, _WORK, max(1, _WORK // width))
+    size = np.diff(encoding.indptr[: queries + 1])
+    meets = np.diff(having.indptr)[encoding.indices[: size.sum()]]
+    cost = np.bincount(np.repeat(np.arange(queries), size), meets, minlength=queries)
+    return _blocks_of(cost, _WORK, max(1, _WORK // width))
 
 
 def _shared(
-    encoding: SparseRows, having: SparseRows, rows: slice, width: int
+    encoding: sparse.csr_array, having: sparse.csr_array, rows: slice, width: int
 ) -> np.ndarray:
     """Float64 [B, G]: sum over columns of min(V_i, V_j), for queries ``rows``."""
-    size = encoding.size[rows]
-    mine = ragged(encoding.start[rows], size)
-    column = encoding.columns[mine]
-    meets = having.size[column]
-    theirs = ragged(having.start[column], meets)
+    mine = encoding[rows]
+    size = np.diff(mine.indptr)
+    meets = np.diff(having.indptr)[mine.indices]
+    theirs = _ragged(having.indptr[mine.indices], meets)
     local = np.repeat(np.arange(len(size)), size)
-    place = np.repeat(local * width, meets) + having.columns[theirs]
-    least = np.minimum(np.repeat(encoding.values[mine], meets), having.values[theirs])
+    place = np.repeat(local * width, meets) + having.indices[theirs]
+    least = np.minimum(np.repeat(mine.data, meets), having.data[theirs])
     sums = np.bincount(place, least, minlength=len(size) * width)
     return np.minimum(sums, 1).reshape(len(size), width)
+
+
+def _ragged(start: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """``start[0] .. start[0] + size[0] - 1``, then the same of 1, 2, ..., int64.
+
+    >>> _ragged(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist()
+    [5, 6, 9, 10, 11]
+    """
+    stop = np.cumsum(size, dtype=np.int64)
+    total = int(stop[-1]) if len(stop) else 0
+    return np.arange(total) + np.repeat(start - (stop - size), size)
+
+
+def _blocks_of(cost: np.ndarray, budget: int, most: int) -> Iterator[slice]:
+    """Consecutive rows of at most ``budget`` together, and ``most`` in number.
+
+    >>> [(b.start, b.stop) for b in _blocks_of(np.array([3, 3, 9, 1, 1]), 6, 9)]
+    [(0, 2), (2, 3), (3, 5)]
+    """
+    total = np.cumsum(cost)
+    start = 0
+    while start < len(cost):
+        spent = total[start - 1] if start else 0
+        stop = int(np.searchsorted(total, spent + budget, side="right"))
+        stop = min(max(stop, start + 1), start + most, len(cost))
+        yield slice(start, stop)
+        start = stop
