@@ -7,7 +7,6 @@ looks at from outside, before the first step.
 """
 
 import dataclasses
-import math
 import random
 from collections.abc import Sequence
 
@@ -90,34 +89,8 @@ def check(names: Sequence[str], identities: ArrayLike | None) -> LeakCheck:
     if total < 2:
         return LeakCheck(by_name)
     p = float((sizes * (sizes - 1)).sum() / (total * (total - 1)))
-    chance = float(f"{_upper_tail(alike, total - 1, p):.3g}")
+    from scipy import stats  # slow to import
+
+    # As many or more: beyond one fewer.
+    chance = float(f"{stats.binom.sf(alike - 1, total - 1, p):.3g}")
     return LeakCheck(by_name, alike, round(p * (total - 1), 2), chance)
-
-
-def _upper_tail(count: int, pairs: int, p: float) -> float:
-    """The probability that ``count`` or more of ``pairs`` happen, each with p.
-
-    >>> round(_upper_tail(2, 3, 0.5), 12), _upper_tail(0, 3, 0.5)
-    (0.5, 1.0)
-    """
-    if count <= 0 or p >= 1:
-        return 1.0
-    if p <= 0 or count > pairs:
-        return 0.0
-    if count <= p * pairs:  # no leak; of many terms near one another
-        return 1 - _upper_tail(pairs - count + 1, pairs, 1 - p)
-    term = math.exp(
-        math.lgamma(pairs + 1)
-        - math.lgamma(count + 1)
-        - math.lgamma(pairs - count + 1)
-        + count * math.log(p)
-        + (pairs - count) * math.log1p(-p)
-    )
-    total = 0.0
-    # From above the mean on terms fall ever faster: the rest is soon below rounding.
-    for k in range(count, pairs + 1):
-        total += term
-        term *= (pairs - k) / (k + 1) * p / (1 - p)
-        if term < 1e-17 * total:
-            break
-    return min(total, 1.0)

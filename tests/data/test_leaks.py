@@ -1,7 +1,6 @@
 """The check that the order of rows tells nothing of identities."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -80,21 +79,6 @@ def test_the_chance_is_that_of_random_orders():
     (seven,) = {seen.chance for seen in found if seen.neighbors_alike == 7}
     often = np.mean([seen.neighbors_alike >= 7 for seen in found])
     assert often == pytest.approx(seven, abs=0.012)
-
-
-def test_the_tail_against_its_sum():
-    for pairs, p in ((1, 0.3), (9, 1 / 9), (39, 0.076), (50, 0.97)):
-        terms = [
-            math.comb(pairs, k) * p**k * (1 - p) ** (pairs - k)
-            for k in range(pairs + 1)
-        ]
-        for count in range(pairs + 2):
-            found = leaks._upper_tail(count, pairs, p)
-            assert found == pytest.approx(sum(terms[count:]), rel=1e-9, abs=1e-14)
-    # The largest sets: no overflow, and no wait.
-    assert 5e-4 < leaks._upper_tail(4_200, 4_000_000, 1e-3) < 2e-3  # 3.2 deviations
-    assert leaks._upper_tail(3_000_000, 4_000_000, 1e-3) == 0
-    assert leaks._upper_tail(4_000, 4_000_000, 1e-3) == pytest.approx(0.5, abs=0.01)
 
 
 def test_unknown_images_are_like_no_other():
