@@ -18,13 +18,14 @@ __all__ = ["unit", "update_cluster_memory", "update_patch_memory"]
 
 
 def unit(x: jax.Array) -> jax.Array:
-    """Rows of ``x`` [..., D] divided by their Euclidean length; a zero row stays zero.
+    """Rows of ``x`` [..., D] at length 1; a zero row stays zero, with a zero gradient.
 
-    >>> unit(jnp.array([3.0, 4.0])).tolist()
-    [0.6000000238418579, 0.800000011920929]
+    >>> (unit(jnp.array([[6.0, 8.0], [0.0, 0.0]])) * 10).round().tolist()
+    [[6.0, 8.0], [0.0, 0.0]]
     """
-    length = jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True))
-    return x / jnp.maximum(length, jnp.finfo(x.dtype).tiny)
+    square = jnp.sum(x * x, axis=-1, keepdims=True)
+    alive = square > jnp.finfo(x.dtype).tiny
+    return jnp.where(alive, x / jnp.sqrt(jnp.where(alive, square, 1)), 0)
 
 
 def update_cluster_memory(

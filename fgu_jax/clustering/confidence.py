@@ -1,10 +1,11 @@
-"""The clusters of images: how sure each image is of its own, and ``clusters.csv``."""
+"""How sure each image is of its cluster."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fgu_jax.clustering.means import sums_by_columns
 from fgu_jax.errors import InputError
 
 _ROWS = 1024  # images compared with all centres at once
@@ -53,7 +54,9 @@ def confidences(features: ArrayLike, clusters: ArrayLike) -> np.ndarray:
     judged = np.flatnonzero(size[own] > 1)
     if len(size) < 2 or len(judged) == 0:
         return found
-    sums = _sums(x, own, size)
+    sums = np.empty((len(size), x.shape[1]))
+    for columns, of_columns in sums_by_columns(x, own, size):
+        sums[:, columns] = of_columns
     centres = sums / size[:, None]
     for start in range(0, len(judged), _ROWS):
         rows = judged[start : start + _ROWS]
@@ -65,17 +68,6 @@ def confidences(features: ArrayLike, clusters: ArrayLike) -> np.ndarray:
         b = np.linalg.norm(v - centres[nearest], axis=1)
         found[rows] = np.where(b > a, 1 - a / np.where(b > a, b, 1), 0)
     return found
-
-
-def _sums(x: np.ndarray, own: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Float64 [C, D]: sums of the features of each cluster, in row order."""
-    order = np.argsort(own, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(size)[:-1]])
-    sums = np.empty((len(size), x.shape[1]))
-    for left in range(0, x.shape[1], 256):
-        part = x[order, left : left + 256].astype(np.float64)
-        sums[:, left : left + 256] = np.add.reduceat(part, starts, axis=0)
-    return sums
 
 
 def _nearest_other(rows: np.ndarray, centres: np.ndarray, own: np.ndarray):

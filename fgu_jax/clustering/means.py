@@ -1,5 +1,7 @@
 """Means of the features of clusters."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from fgu_jax.errors import InputError
@@ -41,12 +43,22 @@ def cluster_centres(
             f"labels up to {labels.max()} with {np.count_nonzero(counts)} clusters do "
             f"not fit {rows} rows: give dense labels 0..C-1 with C <= rows"
         )
+    centres = np.zeros((rows, features.shape[1]), features.dtype)
+    for columns, sums in sums_by_columns(features, labels, counts):
+        centres[: len(counts), columns] = sums / counts[:, None]
+    return centres
+
+
+def sums_by_columns(
+    features: np.ndarray, labels: np.ndarray, counts: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Sums of each cluster's features in row order, float64 [C, block of columns].
+
+    In blocks, as a float64 copy of all features would double their memory.
+    """
     by_cluster = np.argsort(labels, kind="stable")
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    centres = np.zeros((rows, features.shape[1]), features.dtype)
-    # Columns in blocks: a float64 copy of all features would double their memory.
     for left in range(0, features.shape[1], 256):
-        block = features[by_cluster, left : left + 256].astype(np.float64)
-        sums = np.add.reduceat(block, starts, axis=0)
-        centres[: len(counts), left : left + 256] = sums / counts[:, None]
-    return centres
+        columns = slice(left, left + 256)
+        block = features[by_cluster, columns].astype(np.float64)
+        yield columns, np.add.reduceat(block, starts, axis=0)

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fgu_jax.errors import InputError
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 __all__ = ["normalized_mutual_information", "purity", "silhouette"]
 
-_UNKNOWN = -1  # identity of images that nothing is known of
 _ROWS, _COLUMNS = 256, 4096  # of a block of distances
 
 
@@ -166,7 +166,7 @@ def _contingency(
     """Cluster, identity (both dense) and size of every cell that is not empty."""
     person = _integers(identities, "identities")
     cluster = _integers(labels, "labels", len(person), "identities")
-    known = person != _UNKNOWN
+    known = person != UNKNOWN
     if not known.any():
         raise InputError(f"none of {len(person)} images has an identity (-1: unknown)")
     person = np.unique(person[known], return_inverse=True)[1]

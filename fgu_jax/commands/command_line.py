@@ -120,9 +120,9 @@ def main(
     A run that could not write leaves with 1, one that was asked to stop with 128 + the
     signal's number, as shells count; ``go_on`` says how either goes on.
     """
-    from fgu_jax.training.stopping import Stopped
-
     arguments = parser.parse_args(argv)
+    from fgu_jax.training.stopping import Stopped  # imports JAX; --help needs none
+
     try:
         if hasattr(arguments, "compilation_cache"):
             from fgu_jax.commands.compiled_cache import keep_compiled

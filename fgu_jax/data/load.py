@@ -13,13 +13,14 @@ from fgu_jax.data.dataset import Dataset, Labels, split_queries
 from fgu_jax.data.images import FolderSource, ImageSet, Source, row_order
 from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import MARKET, read_market
-from fgu_jax.data.layouts.tree import JUNK, Entry, FolderTree, Layout
+from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout
 from fgu_jax.data.prepared.read import find_prepared
 from fgu_jax.data.published import PUBLISHED, canonical_name
 from fgu_jax.data.synthetic.settings import Settings
 from fgu_jax.data.synthetic.write import write_synthetic
 from fgu_jax.errors import InputError
 from fgu_jax.progress import Progress
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 
 def load_dataset(
@@ -149,7 +150,7 @@ def build_dataset(
     chosen from what remains.
     """
     splits = {
-        split: [e for e in entries if e.identity != JUNK or split == "train"]
+        split: [e for e in entries if e.identity != UNKNOWN or split == "train"]
         for split, entries in layout.splits.items()
     }
     skipped: dict[str, str] = {}
@@ -188,7 +189,7 @@ def _split(entries: list[Entry], source: Source) -> tuple[ImageSet, Labels | Non
     entries = [entries[i] for i in row_order([entry.name for entry in entries])]
     images = _images(entries, source)
     identities = [e.identity for e in entries if e.identity is not None]
-    if all(identity == JUNK for identity in identities):  # nobody is known, or no image
+    if all(i == UNKNOWN for i in identities):  # nobody is known, or no image
         return images, None
     cameras = [entry.camera for entry in entries if entry.camera is not None]
     return images, Labels(

@@ -8,6 +8,7 @@ from fgu_jax.data.layouts.market import DUKE, MARKET, NameRule, read_market
 from fgu_jax.data.layouts.msmt17 import read_msmt17
 from fgu_jax.data.layouts.tree import Layout, Tree
 from fgu_jax.errors import InputError
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 NAMES = ("synthetic", "market1501", "duke", "msmt17", "folder")
 ALIASES = {"duke": "dukemtmcreid", "market": "market1501"}
@@ -126,7 +127,7 @@ def canonical_name(name: str) -> str:
 def count(layout: Layout) -> dict[str, int]:
     """What a layout holds, under the names that ``Published.counts`` has."""
     train, query, gallery = (layout.splits[s] for s in ("train", "query", "gallery"))
-    seen = [e for e in gallery if e.identity != -1]
+    seen = [e for e in gallery if e.identity != UNKNOWN]
     counted = {"training images": len(train)}
     if query:
         counted |= {"query images": len(query), "gallery images": len(seen)}

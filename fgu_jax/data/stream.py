@@ -1,6 +1,5 @@
 """Images that do not fit memory: decoded when they are asked for, ahead of time."""
 
-import os
 from collections.abc import Iterator
 from typing import Literal
 
@@ -9,6 +8,7 @@ import numpy as np
 from fgu_jax.data.decode import UnreadableImage, decode_image
 from fgu_jax.data.images import ImageSet, default_threads
 from fgu_jax.errors import InputError
+from fgu_jax.parallel import machine
 from fgu_jax.progress import Progress
 
 SHARE = 0.5
@@ -99,8 +99,8 @@ def open_images(
       progress: of decoding; a stream decodes nothing yet.
     """
     if stream == "auto":
-        too_large = decoded_bytes(len(images), height, width) > SHARE * free_memory()
-        stream = "always" if too_large else "never"
+        needed = decoded_bytes(len(images), height, width)
+        stream = "always" if needed > SHARE * machine.free_memory() else "never"
     if stream == "always":
         return StreamedImages(images, height, width)
     return images.decode(height, width, progress=progress)
@@ -113,18 +113,3 @@ def decoded_bytes(num_images: int, height: int, width: int) -> int:
     1907490816
     """
     return num_images * height * width * 3
-
-
-def free_memory() -> float:
-    """Bytes that this machine can still give; infinite where it does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return 1024.0 * int(line.split()[1])
-    except OSError:
-        pass
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return float("inf")

@@ -10,7 +10,7 @@ from fgu_jax.config import values as config_values
 from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.errors import InputError
 from fgu_jax.inference.network import variable_shapes
-from fgu_jax.runs.arrays import first_difference, read_network, warn_unverified
+from fgu_jax.runs.arrays import other_digest, read_network, warn_unverified
 from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.runs.checkpoints import Checkpoints
 
@@ -87,7 +87,7 @@ def _read_export(path: Path, config: Config) -> Trained:
     if digests is None:
         warn_unverified(what)
     else:
-        name = first_difference(variables, digests)
+        name = other_digest(variables, digests)
     if name is not None:
         raise InputError(
             f"{what} is damaged: {name} is not what was exported; copy it again, or "

@@ -9,35 +9,17 @@ the size: a result that depended on the memory of the machine could not be repea
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from fgu_jax.errors import InputError
 from fgu_jax.merging.forest import first_identical, rows_per_chunk
+from fgu_jax.parallel import machine
 from fgu_jax.progress import Progress
 
 _BLOCK = 1024
 # Below this share of the norms, a squared distance from a product has lost too many
 # digits, and is taken from differences instead.
 _LOST = 1e-6
-
-
-def available_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
-    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-        try:
-            return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, OSError, ValueError):
-            continue
-    return None
 
 
 def refuse_what_does_not_fit(
@@ -50,9 +32,9 @@ def refuse_what_does_not_fit(
       criterion: named in the error.
       memory_limit: bytes that the matrix may take; None: what is available.
     """
-    limit = available_memory() if memory_limit is None else memory_limit
+    limit = machine.free_memory() if memory_limit is None else memory_limit
     needed = 8 * num_clusters**2
-    if limit is not None and needed > limit:
+    if needed > limit:
         raise InputError(
             f"criterion {criterion!r} holds a C x C matrix, {needed / 2**30:.2f} GiB "
             f"for {num_clusters:,} clusters, and {limit / 2**30:.2f} GiB are there: "

@@ -76,7 +76,7 @@ def on_first(action: Callable[[], Value]) -> Value | None:
             value = action()
         except Exception as raised:  # of any kind: the others cannot know of it
             error = raised
-    failure = tell(None if error is None else _in_a_line(error))
+    failure = broadcast(None if error is None else _in_a_line(error))
     if error is not None:
         raise error
     if failure is not None:
@@ -92,7 +92,7 @@ def _in_a_line(error: Exception) -> dict[str, Any]:
     return {"said": said, "not_written": isinstance(error, NotWritten)}
 
 
-def tell(value: Any) -> Any:
+def broadcast(value: Any) -> Any:
     """The first process's value, which JSON must be able to write, on every process."""
     if not several():
         return value
@@ -102,7 +102,7 @@ def tell(value: Any) -> Any:
     return json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(sent))))
 
 
-def tell_array(make: Callable[[], np.ndarray], like: np.ndarray) -> np.ndarray:
+def broadcast_array(make: Callable[[], np.ndarray], like: np.ndarray) -> np.ndarray:
     """An array that the first process makes, on every process.
 
     Args:
@@ -125,7 +125,7 @@ def refuse_different(values: Mapping[str, Any], what: str) -> None:
     """
     if not several():
         return
-    first, *others = _tell_all(values)
+    first, *others = _gather(values)
     for k, other in enumerate(others, 1):
         if other != first:
             raise InputError(
@@ -148,15 +148,15 @@ def _short(value: Any) -> str:
     return json.dumps(value)[:60]
 
 
-def _tell_all(value: Any) -> list[Any]:
+def _gather(value: Any) -> list[Any]:
     """Every process's value, on every process."""
     text = json.dumps(value).encode()
-    size = tell_any(len(text))
+    size = maximum(len(text))
     sent = np.frombuffer(text.ljust(size), np.uint8)
     return [json.loads(bytes(x)) for x in multihost_utils.process_allgather(sent)]
 
 
-def tell_any(value: bool | int) -> int:
+def maximum(value: bool | int) -> int:
     """The largest of the processes' values."""
     if not several():
         return int(value)

@@ -8,13 +8,13 @@ import numpy as np
 from fgu_jax.report.data import ReportData
 from fgu_jax.report.sheet import Cell, Mark, Row, draw_rows
 from fgu_jax.report.style import Picture, Theme
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLUSTERS = 8
 IMAGES = 12
-_UNKNOWN = -1
 
 
 def largest(data: ReportData) -> Picture | None:
@@ -111,14 +111,14 @@ def _first(
 
 def _strangers(identities: np.ndarray) -> int:
     """Images of known identity that are not of the commonest one."""
-    known = identities[identities != _UNKNOWN]
+    known = identities[identities != UNKNOWN]
     if not len(known):
         return 0
     return len(known) - int(np.unique(known, return_counts=True)[1].max())
 
 
 def _commonest(identities: np.ndarray) -> int | None:
-    known = identities[identities != _UNKNOWN]
+    known = identities[identities != UNKNOWN]
     if not len(known):
         return None
     values, counts = np.unique(known, return_counts=True)
@@ -165,11 +165,11 @@ def _sheet(
         if labels is not None:
             own = labels.identities[everybody]
             commonest = _commonest(own)
-            count = len(np.unique(own[own != _UNKNOWN]))
+            count = len(np.unique(own[own != UNKNOWN]))
             heading += f", {count} {'identity' if count == 1 else 'identities'}"
             if commonest is not None:
                 heading += (
-                    f", purity {1 - _strangers(own) / (own != _UNKNOWN).sum():.2f}"
+                    f", purity {1 - _strangers(own) / (own != UNKNOWN).sum():.2f}"
                 )
             cells = [
                 _judged(data.images[row], int(labels.identities[row]), commonest)
@@ -198,7 +198,7 @@ def _sheet(
 
 
 def _judged(image: np.ndarray, identity: int, commonest: int | None) -> Cell:
-    if identity == _UNKNOWN:
+    if identity == UNKNOWN:
         return Cell(image, Mark.LEFT_OUT, "unknown")
     mark = Mark.RIGHT if identity == commonest else Mark.WRONG
     return Cell(image, mark, str(identity))

@@ -9,6 +9,7 @@ from fgu_jax.report.data import Retrieval
 from fgu_jax.report.sheet import Cell, Mark, Row, draw_rows
 from fgu_jax.report.style import Picture, Theme
 from fgu_jax.retrieval import Metrics
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 QUERIES = 10
 TOP = 10
 LEFT_OUT = 3  # at most so many of them are drawn in one row
-_JUNK = -1
 
 
 def spread_queries(average_precisions: np.ndarray, count: int = QUERIES) -> np.ndarray:
@@ -45,7 +45,7 @@ def ranking(test: Retrieval, query: int) -> list[tuple[int, Mark, int]]:
     nearest = retrieval.search(features, gallery.features, k=len(gallery.names))[0][0]
     identity = test.query.labels.identities[query]
     same = gallery.labels.identities == identity
-    ignored = gallery.labels.identities == _JUNK
+    ignored = gallery.labels.identities == UNKNOWN
     cameras = test.query.labels.cameras
     if cameras is not None and gallery.labels.cameras is not None:
         ignored |= same & (gallery.labels.cameras == cameras[query])

@@ -81,7 +81,9 @@ def _refuse_unless(good: np.ndarray, name: str, why: str) -> None:
         )
 
 
-JUNK = -1  # identity of gallery images that count neither as right nor as wrong
+# Identity of images of nobody, and of nobody known: in a gallery "junk", which counts
+# neither as right nor as wrong.
+UNKNOWN = -1
 
 
 class Protocol:
@@ -106,7 +108,7 @@ class Protocol:
         query = as_labels(query_ids, "query_ids")
         gallery = as_labels(gallery_ids, "gallery_ids")
         self.queries, self.width = queries, width = len(query), len(gallery)
-        self.kept = np.flatnonzero(gallery != JUNK)
+        self.kept = np.flatnonzero(gallery != UNKNOWN)
         self._by_identity = np.argsort(gallery[self.kept], kind="stable")
         identities = gallery[self.kept][self._by_identity]
         self._start = np.searchsorted(identities, query)

@@ -56,7 +56,7 @@ def digest_json(value: Any) -> str:
     return _crc(json.dumps(value, sort_keys=True).encode())
 
 
-def first_difference(tree: Any, expected: dict[str, str]) -> str | None:
+def other_digest(tree: Any, expected: dict[str, str]) -> str | None:
     """The path of the first array whose digest is another or is not known.
 
     Args:
@@ -64,8 +64,8 @@ def first_difference(tree: Any, expected: dict[str, str]) -> str | None:
       expected: what ``digest_arrays`` gave for it, or for a larger tree.
 
     >>> tree = {"a": np.zeros(2), "b": np.ones(2)}
-    >>> first_difference(tree, digest_arrays(tree))
-    >>> first_difference(tree, digest_arrays({"a": np.zeros(2), "b": np.zeros(2)}))
+    >>> other_digest(tree, digest_arrays(tree))
+    >>> other_digest(tree, digest_arrays({"a": np.zeros(2), "b": np.zeros(2)}))
     'b'
     """
     for name, digest in digest_arrays(tree).items():
@@ -90,10 +90,10 @@ def warn_unverified(what: str) -> None:
     )
 
 
-def first_unlike(tree: Any, template: Any) -> str | None:
+def other_shape(tree: Any, template: Any) -> str | None:
     """The path of the first array of another shape or dtype than the template's.
 
-    >>> first_unlike({"a": np.zeros(2)}, {"a": np.zeros(2, np.int32)})
+    >>> other_shape({"a": np.zeros(2)}, {"a": np.zeros(2, np.int32)})
     'a'
     """
     wanted = dict(_named(template))

@@ -28,9 +28,9 @@ from fgu_jax.runs.arrays import (
     calling_orbax,
     digest_arrays,
     digest_json,
-    first_difference,
     first_line,
-    first_unlike,
+    other_digest,
+    other_shape,
     read_network,
     refusing_damaged,
     warn_unverified,
@@ -171,7 +171,7 @@ class Checkpoints:
         history, digests = self._read_history(step)
         self._check(step, arrays, digests)
         wanted = {name: getattr(template, name) for name in arrays}
-        name = first_unlike(arrays, wanted)
+        name = other_shape(arrays, wanted)
         if name is not None:
             raise self._damaged(step, name)
         return template.replace(**arrays), history
@@ -237,7 +237,7 @@ class Checkpoints:
             if processes.is_first():
                 warn_unverified(self._what(step))
             return
-        name = first_difference(arrays, digests)
+        name = other_digest(arrays, digests)
         if name is not None:
             raise self._damaged(step, name)
 

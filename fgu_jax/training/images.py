@@ -108,7 +108,7 @@ def place_images(
     if here and config.images_on_device == "auto":
         here = _fits(images.nbytes)
     # Each process knows the memory of its own devices alone, and all must do the same.
-    if processes.tell_any(not here):
+    if processes.maximum(not here):
         return None
     return replicate(images, mesh)
 

@@ -36,9 +36,9 @@ def regroup(
     if config.merge_features == "fused":
         compared = fused(*features)["fused"]
     if config.clustering == "kmeans":
-        return processes.tell_array(lambda: _by_kmeans(config, compared), labels)
+        return processes.broadcast_array(lambda: _by_kmeans(config, compared), labels)
     here = list(mesh.local_devices)  # the first process merges, on its own devices
-    return processes.tell_array(
+    return processes.broadcast_array(
         lambda: merge_clusters(
             compared,
             labels,

@@ -41,7 +41,7 @@ class StopRequest:
         """
         self._looks += 1
         if now or not processes.several() or self._looks % _LOOK_EVERY == 0:
-            self.signum = processes.tell_any(self._noted or 0) or None
+            self.signum = processes.maximum(self._noted or 0) or None
 
     def __enter__(self) -> "StopRequest":
         self._old = {}

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fgu_jax.data import load_dataset, stream
-from fgu_jax.data.stream import StreamedImages, decoded_bytes, free_memory, open_images
+from fgu_jax.data import load_dataset
+from fgu_jax.data.stream import StreamedImages, decoded_bytes, open_images
 from fgu_jax.errors import InputError
+from fgu_jax.parallel import machine
 
 
 @pytest.fixture
@@ -56,23 +57,11 @@ def test_the_choice_is_by_free_memory_and_can_be_forced(images, monkeypatch):
     size = decoded_bytes(23, 8, 6)
     assert isinstance(open_images(images, 8, 6), np.ndarray)
     assert isinstance(open_images(images, 8, 6, stream="always"), StreamedImages)
-    monkeypatch.setattr(stream, "free_memory", lambda: 2.0 * size)
+    monkeypatch.setattr(machine, "free_memory", lambda: 2.0 * size)
     assert isinstance(open_images(images, 8, 6), np.ndarray)
-    monkeypatch.setattr(stream, "free_memory", lambda: 2.0 * size - 1)
+    monkeypatch.setattr(machine, "free_memory", lambda: 2.0 * size - 1)
     assert isinstance(open_images(images, 8, 6), StreamedImages)
     assert isinstance(open_images(images, 8, 6, stream="never"), np.ndarray)
-
-
-def test_free_memory_is_read_or_infinite(monkeypatch):
-    assert free_memory() > 1 << 20
-
-    def missing(*arguments, **options):
-        raise OSError
-
-    monkeypatch.setattr("builtins.open", missing)
-    assert free_memory() > 0
-    monkeypatch.setattr(stream.os, "sysconf", missing)
-    assert free_memory() == float("inf")
 
 
 def test_prepared_images_stream_too(images, tmp_path):

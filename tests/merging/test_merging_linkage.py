@@ -1,15 +1,12 @@
 """Every criterion against SciPy's trees, and against its own definition."""
 
-import os
-
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import linkage
 
-import fgu_jax.merging.linkage as cluster_distances_module
 from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_clusters, merge_with_heights
-from fgu_jax.merging.linkage import available_memory, cluster_distances
+from fgu_jax.merging.linkage import cluster_distances
 
 SCIPY = {
     "min": "single",
@@ -213,38 +210,3 @@ def test_a_matrix_that_does_not_fit_is_refused_with_its_size():
             criterion="average",
             memory_limit=8 << 30,
         )
-
-
-def test_available_memory_is_read_where_the_system_says_it(monkeypatch, tmp_path):
-    said = tmp_path / "meminfo"
-    said.write_text("MemTotal: 9 kB\nMemAvailable:      3 kB\n")
-
-    def opened(path, **how):
-        assert path == "/proc/meminfo"
-        return open(said, **how)
-
-    monkeypatch.setattr(cluster_distances_module, "open", opened, raising=False)
-    assert available_memory() == 3 * 1024
-
-
-@pytest.mark.parametrize("error", [AttributeError, OSError, ValueError])
-def test_available_memory_of_other_systems(monkeypatch, error):
-    def missing(*_, **__):
-        raise FileNotFoundError
-
-    def sysconf(name):
-        known = {"SC_PHYS_PAGES": 5, "SC_PAGE_SIZE": 4096}
-        if name not in known:
-            raise error
-        return known[name]
-
-    monkeypatch.setattr(cluster_distances_module, "open", missing, raising=False)
-    monkeypatch.setattr(os, "sysconf", sysconf)
-    assert available_memory() == 5 * 4096
-    monkeypatch.setattr(os, "sysconf", missing)
-    assert available_memory() is None
-
-
-def test_available_memory_is_measured():
-    available = available_memory()
-    assert available is None or available > 1 << 20

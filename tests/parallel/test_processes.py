@@ -188,10 +188,10 @@ def test_one_process_asks_nobody():
     assert processes.is_first()
     assert not processes.several()
     assert processes.on_first(lambda: 3) == 3
-    assert processes.tell({"a": [1]}) == {"a": [1]}
-    assert processes.tell_any(7) == 7
+    assert processes.broadcast({"a": [1]}) == {"a": [1]}
+    assert processes.maximum(7) == 7
     like = np.zeros(2, np.int32)
-    assert processes.tell_array(lambda: like + 1, like).tolist() == [1, 1]
+    assert processes.broadcast_array(lambda: like + 1, like).tolist() == [1, 1]
     processes.refuse_different({"anything": 1}, "it")
     processes.wait()
     assert processes.own_part(12, make_mesh(4)) == slice(0, 12)
@@ -241,7 +241,7 @@ def test_values_that_differ_are_named_with_both(monkeypatch):
     theirs[1]["limit"] = None
     texts = [json.dumps(each).encode().ljust(60) for each in theirs]
     monkeypatch.setattr(jax, "process_count", lambda: 3)
-    monkeypatch.setattr(processes, "tell_any", lambda size: 60)
+    monkeypatch.setattr(processes, "maximum", lambda size: 60)
     monkeypatch.setattr(
         processes.multihost_utils,
         "process_allgather",

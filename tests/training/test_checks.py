@@ -4,7 +4,7 @@ import pytest
 
 from fgu_jax.config import presets
 from fgu_jax.errors import InputError
-from fgu_jax.merging import linkage as cluster_distances
+from fgu_jax.parallel import machine
 from fgu_jax.training import checks as starting
 
 MANY = 40_000  # a matrix of 11.92 GiB
@@ -12,7 +12,7 @@ MANY = 40_000  # a matrix of 11.92 GiB
 
 @pytest.fixture
 def small_machine(monkeypatch):
-    monkeypatch.setattr(cluster_distances, "available_memory", lambda: 2**30)
+    monkeypatch.setattr(machine, "free_memory", lambda: 2**30)
 
 
 @pytest.mark.parametrize(

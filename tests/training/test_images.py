@@ -36,7 +36,7 @@ def place(monkeypatch):
             patch.setattr(jax, "local_devices", lambda: [device])
             patch.setattr(jax, "devices", nobody)
             if any_process is not None:
-                patch.setattr(processes, "tell_any", any_process)
+                patch.setattr(processes, "maximum", any_process)
             config = presets.resolve({"images_on_device": where})
             return training_data.place_images(config, IMAGES, mesh)
 

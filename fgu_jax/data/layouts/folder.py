@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from fgu_jax.data.decode import is_picture
 from fgu_jax.data.images import normal_name
 from fgu_jax.data.layouts.market import DUKE, MARKET
-from fgu_jax.data.layouts.tree import DISTRACTOR, JUNK, Entry, Layout, Tree
+from fgu_jax.data.layouts.tree import DISTRACTOR, Entry, Layout, Tree
 from fgu_jax.errors import InputError
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 GROUPS = ("identity", "camera", "split")
 SPLITS = ("train", "query", "gallery")
@@ -182,7 +183,7 @@ def _number(tree: Tree, rows: list[_Found], other: int, pictures: int) -> Layout
     for row in rows:
         identity, camera = nobody[row.key], None
         if identity is None and labelled:
-            identity = JUNK if row.identity is None else identities[row.identity]
+            identity = UNKNOWN if row.identity is None else identities[row.identity]
         if with_cameras:  # the camera of nobody is never asked for
             camera = 0 if row.camera is None else cameras[row.camera]
         splits[row.split].append(Entry(normal_name(row.key), row.key, identity, camera))
@@ -200,7 +201,7 @@ def _number(tree: Tree, rows: list[_Found], other: int, pictures: int) -> Layout
         empty = "gallery" if splits["query"] else "query"
         raise InputError(f"{tree.where}: no images in the {empty} split: give both")
     found = {"other files": other, "images not used": pictures - len(rows)}
-    junk = sum(number == JUNK for number in nobody.values())
+    junk = sum(number == UNKNOWN for number in nobody.values())
     return Layout(
         splits=splits,
         found=found | ({"junk images": junk} if junk else {}),
@@ -214,7 +215,7 @@ def _market_number(row: _Found) -> int | None:
     People of one's own may well be numbered from 0: only the name tells.
     """
     if row.identity == "-1":
-        return JUNK
+        return UNKNOWN
     name = normal_name(row.key).rpartition("/")[2]
     match = MARKET.pattern.fullmatch(name) or DUKE.pattern.fullmatch(name)
     if match is None or row.identity is None or int(match[1]) != 0:

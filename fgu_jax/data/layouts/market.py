@@ -7,6 +7,7 @@ from fgu_jax.data.decode import is_picture
 from fgu_jax.data.images import normal_name
 from fgu_jax.data.layouts.tree import Entry, Layout, Tree
 from fgu_jax.errors import InputError
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 FOLDERS = {
     "train": "bounding_box_train",
@@ -67,7 +68,7 @@ def read_market(tree: Tree, rule: NameRule, *, prefix: str = "") -> Layout:
             )
         identity, camera = int(match[1]), int(match[2])
         found["names ending in .jpg.jpg"] += match[3] is not None
-        found["junk images"] += identity == -1
+        found["junk images"] += identity == UNKNOWN
         splits[starts[start]].append(Entry(name, key, identity, camera))
     for split, folder in FOLDERS.items():
         if not splits[split]:

@@ -10,7 +10,6 @@ from typing import Protocol
 from fgu_jax.data.decode import MAX_BYTES, UnreadableImage
 from fgu_jax.errors import InputError
 
-JUNK = -1  # identity of images of nobody, and of training images of nobody known
 DISTRACTOR = 0
 
 

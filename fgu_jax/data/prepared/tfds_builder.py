@@ -22,9 +22,7 @@ from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import MARKET, read_market
 from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout, Tree
 from fgu_jax.data.published import PUBLISHED
-
-UNKNOWN = -1
-"""The identity of junk, and what stands for an identity or camera not known."""
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

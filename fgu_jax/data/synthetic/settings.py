@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -112,8 +112,3 @@ class Settings:
         True
         """
         return np.random.default_rng(np.random.SeedSequence([self.seed, *place]))
-
-
-def setting_names() -> tuple[str, ...]:
-    """Names of all knobs."""
-    return tuple(field.name for field in fields(Settings))
