@@ -5,14 +5,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from fgu_jax.losses import streamed
-from fgu_jax.losses.block_size import rows_at_once
 from fgu_jax.losses.checks import (
     check_block_rows,
     check_num_neighbors,
     check_patches,
     check_positive,
 )
-from fgu_jax.losses.partials import pedal_partials
+from fgu_jax.losses.logits import patch_exponents
 
 
 def pedal_loss(
@@ -42,7 +41,7 @@ def pedal_loss(
       scale: s > 0.
       num_neighbors: k, 1..N-1.
       block_rows: rows of W read at a time, so that memory is O(U B (k + d)), not
-        O(U B N). ``None`` decides by size (``losses.block_size.rows_at_once``); N or
+        O(U B N). ``None`` decides by size (``losses.streamed.rows_at_once``); N or
         more is the plain form, which alone has forward mode and second derivatives.
 
     Returns:
@@ -66,7 +65,7 @@ def pedal_loss(
     check_block_rows(block_rows)
     if block_rows is None:
         copies, batch, width = patches.shape
-        block_rows = rows_at_once(
+        block_rows = streamed.rows_at_once(
             batch, table.shape[1], width, copies=copies, num_neighbors=num_neighbors
         )
     if block_rows < table.shape[1]:
@@ -78,8 +77,6 @@ def pedal_loss(
             num_neighbors,
             block_rows,
         )
-    partials = pedal_partials(
-        patches, table, indices, scale=scale, num_neighbors=num_neighbors
-    )
-    everything = partials.maximum + jnp.log(partials.total)
-    return everything - jax.nn.logsumexp(partials.nearest, axis=-1)
+    exponents = patch_exponents(patches, table, indices, scale=scale)
+    nearest = lax.top_k(exponents, num_neighbors)[0]
+    return jax.nn.logsumexp(exponents, axis=-1) - jax.nn.logsumexp(nearest, axis=-1)

@@ -5,9 +5,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from fgu_jax.losses import streamed
-from fgu_jax.losses.block_size import rows_at_once
 from fgu_jax.losses.checks import check_block_rows, check_positive, check_table
-from fgu_jax.losses.partials import repelled_partials
+from fgu_jax.losses.logits import repelled_logits
 
 
 def repelled_loss(
@@ -36,7 +35,7 @@ def repelled_loss(
       num_clusters: C; rows from C on are dead and masked out. ``None``: all alive.
       block_rows: rows of V read at a time, so that memory is O(B D), not O(B C), and
         blocks of dead rows cost nothing. ``None`` decides by size
-        (``losses.block_size.rows_at_once``); C_max or more is the plain form, which
+        (``losses.streamed.rows_at_once``); C_max or more is the plain form, which
         alone has forward mode and second derivatives.
 
     Returns:
@@ -56,7 +55,7 @@ def repelled_loss(
     check_positive("temperature", temperature)
     check_block_rows(block_rows)
     if block_rows is None:
-        block_rows = rows_at_once(len(features), *table.shape)
+        block_rows = streamed.rows_at_once(len(features), *table.shape)
     if block_rows < table.shape[0]:
         return streamed.streamed_repelled(
             features,
@@ -68,10 +67,12 @@ def repelled_loss(
             ),
             block_rows,
         )
-    partials = repelled_partials(
-        features, table, labels, temperature=temperature, num_clusters=num_clusters
+    logits = repelled_logits(
+        features, table, temperature=temperature, num_clusters=num_clusters
     )
-    return partials.maximum + jnp.log(partials.total) - partials.target
+    own = jnp.arange(table.shape[0])[None, :] == labels[:, None]
+    target = jnp.sum(jnp.where(own, logits, 0), axis=1)
+    return jax.nn.logsumexp(logits, axis=-1) - target
 
 
 def attracted_loss(

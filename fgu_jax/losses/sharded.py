@@ -26,8 +26,7 @@ from jax import lax
 
 from fgu_jax import memory
 from fgu_jax.losses import attracted_loss, check_num_neighbors, streamed
-from fgu_jax.losses.block_size import rows_at_once
-from fgu_jax.losses.partials import finite_or_zero
+from fgu_jax.losses.logits import finite_or_zero
 
 
 class Gathered(NamedTuple):
@@ -65,7 +64,7 @@ def rafl_losses(
     """
     v, height = batch.global_features, table.shape[0]
     here = batch.labels - _first_row(table, axis_name)
-    block_rows = rows_at_once(len(v), *table.shape)
+    block_rows = streamed.rows_at_once(len(v), *table.shape)
     softmax = streamed.repelled_pass(
         v,
         table,
@@ -128,7 +127,7 @@ def pedal_loss(
         batch.images - first,
         scale,
         num_neighbors,
-        rows_at_once(
+        streamed.rows_at_once(
             x.shape[1], height, width, copies=copies, num_neighbors=num_neighbors
         ),
         with_rows=True,

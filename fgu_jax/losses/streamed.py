@@ -16,6 +16,7 @@ and second derivatives are the plain form's.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,13 +24,52 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fgu_jax.losses.largest import among_largest
-from fgu_jax.losses.partials import (
+from fgu_jax.losses.logits import (
     finite_or_zero,
     patch_exponents,
     repelled_logits,
     rows_of,
 )
+
+# Numbers of a block of rows and of all that is computed of it. On a CPU they stay in
+# a core's cache; elsewhere a block must be worth the launch of its operations.
+_BLOCK_ON_CPU = 3 << 18
+_BLOCK_ELSEWHERE = 1 << 24
+# Rows whose products take a CPU as long as one neighbour of a block's top-k.
+_ROWS_A_NEIGHBOR = 448
+_SMALL_ON_CPU = 512
+# Rows whose largest stands for them: a CPU's top-k takes numbers one by one, a maximum
+# a vector at a time. The k largest of all lie in the k groups whose largest are the
+# largest; ties too: where a number of a group left out equals the k-th, so many groups
+# before it hold one that all k stand at lower places.
+_GROUP = 16
+
+
+def rows_at_once(
+    batch: int, num_rows: int, width: int, *, copies: int = 1, num_neighbors: int = 1
+) -> int:
+    """Rows of a block; ``num_rows`` where the plain form is the faster one.
+
+    Args:
+      batch: B, examples.
+      num_rows: rows of the table.
+      width: numbers of a row.
+      copies: U, tables side by side; on a CPU they are read one after another.
+      num_neighbors: k; blocks of few times k rows would only sort.
+    """
+    if jax.default_backend() == "cpu":
+        by_size = _BLOCK_ON_CPU // (batch + width)
+        most = max(_ROWS_A_NEIGHBOR * num_neighbors, by_size)
+        small = max(_SMALL_ON_CPU, 4 * num_neighbors)
+    else:
+        by_size = _BLOCK_ELSEWHERE // (copies * (batch + width))
+        most = max(256, 2 * num_neighbors, by_size)
+        small = 2 * most
+    if num_rows <= small:
+        return num_rows
+    blocks = max(2, -(-num_rows // most))
+    # Even blocks: the last one overlaps the one before by less than a group a block.
+    return -(-num_rows // (_GROUP * blocks)) * _GROUP
 
 
 class Softmax(NamedTuple):
@@ -166,7 +206,7 @@ def pedal_pass(
         )
         fresh = jnp.broadcast_to(fresh, exponents.shape)
         exponents = jnp.where(fresh, exponents, -jnp.inf)
-        largest, places = among_largest(exponents, min(num_neighbors, block_rows))
+        largest, places = _among_largest(exponents, min(num_neighbors, block_rows))
         # Those of earlier rows stand first, and of equals the first is taken.
         both = jnp.concatenate([nearest, largest], axis=-1)
         nearest, place = lax.top_k(both, num_neighbors)
@@ -181,14 +221,8 @@ def pedal_pass(
         shape = (*softmax.maximum.shape, num_neighbors)
         nearest = jnp.full(shape, -jnp.inf, softmax.maximum.dtype)
         start = (softmax, nearest, jnp.zeros(shape, jnp.int32))
-        return _over_blocks(
-            table,
-            num_rows,
-            block_rows,
-            functools.partial(absorb, patches),
-            start,
-            patch,
-        )
+        fold_in = functools.partial(absorb, patches)
+        return _over_blocks(table, num_rows, block_rows, fold_in, start, patch)
 
     if jax.default_backend() != "cpu":
         return fold(patches, None)
@@ -282,3 +316,32 @@ def _absorb(
         so_far.moment * kept + jnp.sum(products, axis=-1),
         weighted,
     )
+
+
+def _among_largest(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+    """Few of many numbers, the k largest among them, in the order of their places.
+
+    Args:
+      values: float [..., R]; grouped where R is even, at best a multiple of 16.
+      k: at most R.
+
+    Returns:
+      Those numbers and their places 0..R-1, int32, both [..., K] with K >= k. Of
+      numbers that equal the k-th largest those at the lowest places are among them.
+
+    >>> _among_largest(jnp.array([3.0, 1.0, 2.0]), 1)[0].tolist()  # nothing to group
+    [3.0, 1.0, 2.0]
+    """
+    *rest, count = values.shape
+    group = math.gcd(count, _GROUP)
+    if group == 1 or k * group >= count // 2:
+        places = jnp.arange(count, dtype=jnp.int32)
+        return values, jnp.broadcast_to(places, values.shape)
+    # Or the numbers would be computed once more, one by one, for those taken.
+    groups = lax.optimization_barrier(values).reshape(*rest, -1, group)
+    best = jnp.sort(lax.top_k(jnp.max(groups, axis=-1), k)[1], axis=-1)
+    best = best[..., None]
+    taken = jnp.take_along_axis(groups, best, axis=-2)
+    within = jnp.arange(group, dtype=best.dtype)
+    places = best * group + jnp.broadcast_to(within, taken.shape)
+    return taken.reshape(*rest, -1), places.reshape(*rest, -1)

@@ -136,30 +136,6 @@ def test_jit_and_vmap_agree():
     np.testing.assert_allclose(each, pedal(x, W), rtol=1e-5)
 
 
-@pytest.mark.parametrize("cut", [1, 4, 6])
-def test_blocks_of_rows_combine(cut):
-    v, V, _, y = (jnp.asarray(x) for x in _global())
-    whole = losses.repelled_partials(v, V, y, temperature=0.1, num_clusters=5)
-    ends = ((0, cut), (cut, 7))  # with cut 6 the second block is dead altogether
-    blocks = [
-        losses.repelled_partials(
-            v, V[a:b], y, temperature=0.1, num_clusters=5, first_row=a
-        )
-        for a, b in ends
-    ]
-    for got, expected in zip(losses.combine(*blocks), whole, strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-5)
-
-    x, W, i = (jnp.asarray(a) for a in _local())
-    whole = losses.pedal_partials(x, W, i, scale=5.0, num_neighbors=3)
-    blocks = [
-        losses.pedal_partials(x, W[:, a:b], i, scale=5.0, num_neighbors=3, first_row=a)
-        for a, b in ((0, 4), (4, 9))
-    ]
-    for got, expected in zip(losses.combine_patch(*blocks), whole, strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-5)
-
-
 def test_dead_rows_do_not_count_even_when_garbage():
     v, V, _, y = (jnp.asarray(x) for x in _global())
     y = y % 4

@@ -10,8 +10,8 @@ from jax.test_util import check_grads
 
 from fgu_jax import losses
 from fgu_jax.errors import InputError
-from fgu_jax.losses import largest
-from fgu_jax.losses.block_size import rows_at_once
+from fgu_jax.losses import streamed
+from fgu_jax.losses.streamed import rows_at_once
 
 N = 11
 
@@ -149,7 +149,7 @@ def test_the_largest_and_their_places_are_those_of_top_k(count, k, values):
     rng = np.random.default_rng(count + k)
     drawn = rng.integers(0, values, (2, 5, count)).astype(np.float32)
     drawn[1, :3, : count - 4] = -np.inf  # fewer than k that count
-    found, places = jax.jit(largest.among_largest, static_argnums=1)(drawn, k)
+    found, places = jax.jit(streamed._among_largest, static_argnums=1)(drawn, k)
     grouped = count % 16 == 0 and k * 32 < count
     assert found.shape == places.shape == (2, 5, 16 * k if grouped else count)
     np.testing.assert_array_equal(np.take_along_axis(drawn, places, -1), found)
@@ -280,8 +280,8 @@ def test_the_rule_of_sizes():
         market = rows_at_once(42, 12_936, 256, copies=6, num_neighbors=k)
         blocks = -(-12_936 // market)
         assert market * (42 + 256) <= most
-        assert market % largest.GROUP == 0
-        assert 0 <= blocks * market - 12_936 < largest.GROUP * blocks
+        assert market % streamed._GROUP == 0
+        assert 0 <= blocks * market - 12_936 < streamed._GROUP * blocks
     assert 513 / 2 <= rows_at_once(8, 513, 64) < 513
     assert rows_at_once(42, 12_936, 256, num_neighbors=6_000) == 12_936
     # At a million rows the default is streamed, and no caller says so.
