@@ -4,15 +4,16 @@ CRC-32 finds every error within 32 bits, and all but one of 4 billion larger one
 guards against failing disks and cut copies, not against somebody who forges.
 """
 
-import gc
+import contextlib
 import json
 import logging
 import sys
-import time
+import traceback
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 import jax
@@ -121,6 +122,7 @@ def _crc(data: Any) -> str:
 
 
 Result = TypeVar("Result")
+_NOISY = ("orbax", "tensorstore")  # whose names stand in what they print
 
 
 def save_network(folder: Path, variables: dict[str, Any]) -> None:
@@ -198,31 +200,57 @@ def calling_orbax(
     Raises:
       InputError: by ``act``, or by ``refuse`` in place of any other exception.
     """
-    # When one array cannot be had, orbax leaves the tasks of the others, and each has
-    # a traceback printed, in one of three ways and up to seconds later.
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).addFilter(_not_of_orbax)
-    hooks = sys.excepthook, sys.unraisablehook
-    sys.excepthook = lambda *_: None
-    sys.unraisablehook = lambda _: None
-    try:
+    with _without_orbax_tracebacks():
         try:
             return act()
         except InputError:
             raise
         except Exception as error:  # plain Exception, for a file that is cut short
             refusal = refuse(error)
-        # The exception is gone by here, so that nothing keeps the tasks.
-        time.sleep(0.3)
-        gc.collect()
+    raise refusal  # here, where orbax's own is gone: nothing keeps its tasks
+
+
+@contextlib.contextmanager
+def _without_orbax_tracebacks() -> Iterator[None]:
+    """Drops what orbax prints of the tasks that it leaves; all else is told as before.
+
+    When one array cannot be had, each of the others' tasks has a traceback printed: by
+    a logger, by ``sys.excepthook`` or by ``sys.unraisablehook``.
+    """
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    excepthook, unraisablehook = sys.excepthook, sys.unraisablehook
+
+    def of_exception(kind, value, trace):
+        if not _of_orbax(repr(value), trace):
+            excepthook(kind, value, trace)
+
+    def of_unraisable(it):
+        if not _of_orbax(f"{it.exc_value!r} {it.object!r}", it.exc_traceback):
+            unraisablehook(it)
+
+    for logger in loggers:
+        logger.addFilter(_is_no_record_of_orbax)
+    sys.excepthook, sys.unraisablehook = of_exception, of_unraisable
+    try:
+        yield
     finally:
-        sys.excepthook, sys.unraisablehook = hooks
-    raise refusal
+        sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
+        for logger in loggers:
+            logger.removeFilter(_is_no_record_of_orbax)
 
 
-def _not_of_orbax(record: logging.LogRecord) -> bool:
-    text = record.pathname + record.getMessage()
-    return "orbax" not in text and "tensorstore" not in text
+def _of_orbax(text: str, trace: TracebackType | None = None) -> bool:
+    frames = traceback.extract_tb(trace)
+    # tensorstore's threads call back into a loop that has ended, from no Python code.
+    if frames and frames[0].name == "call_soon_threadsafe":
+        return True
+    parts = [text, *(frame.filename for frame in frames)]
+    return any(name in part for name in _NOISY for part in parts)
+
+
+def _is_no_record_of_orbax(record: logging.LogRecord) -> bool:
+    trace = record.exc_info[2] if record.exc_info else None
+    return not _of_orbax(record.pathname + record.getMessage(), trace)
 
 
 def first_line(error: BaseException) -> str:

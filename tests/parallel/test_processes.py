@@ -222,13 +222,17 @@ def test_whatever_the_first_fails_of_ends_the_others(monkeypatch, error, kind, l
 
     told = []
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(processes, "tell", lambda value: told.append(value) or value)
+    monkeypatch.setattr(
+        processes, "broadcast", lambda value: told.append(value) or value
+    )
     with pytest.raises(type(error)) as raised:
         processes.on_first(fail)
     assert raised.value is error
     # What the first said is all that the second hears.
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    monkeypatch.setattr(processes, "tell", lambda _: json.loads(json.dumps(told[0])))
+    monkeypatch.setattr(
+        processes, "broadcast", lambda _: json.loads(json.dumps(told[0]))
+    )
     with pytest.raises(InputError) as raised:
         processes.on_first(fail)
     assert type(raised.value) is kind

@@ -1,6 +1,7 @@
 """Checkpoints: which stay, half-written ones, flipped bytes, a full disk."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -378,3 +379,22 @@ def test_a_full_disk_leaves_the_previous_one(small_disk, room):
     said = _save_on_a_full_disk(folder, "fill", room)
     os.unlink(small_disk / "fill")
     _assert_previous_serves(folder, said, "No space left on device")
+
+
+def test_only_what_orbax_leaves_is_not_told(monkeypatch, capsys):
+    heard = []
+    monkeypatch.setattr(sys, "excepthook", lambda *given: heard.append(given[1]))
+    before = sys.excepthook, sys.unraisablehook
+    ours, theirs = ValueError("ours"), ValueError("NOT_FOUND [tensorstore/kvs.cc:1]")
+    filters = [list(logging.getLogger(name).filters) for name in ("absl", "asyncio")]
+
+    def act():
+        for error in (ours, theirs):
+            sys.excepthook(ValueError, error, None)
+        raise theirs
+
+    with pytest.raises(InputError, match="refused"):
+        digests.calling_orbax(act, lambda _: InputError("refused"))
+    assert heard == [ours]
+    assert (sys.excepthook, sys.unraisablehook) == before
+    assert filters == [logging.getLogger(name).filters for name in ("absl", "asyncio")]
