@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fgu_jax.clustering import quality as partition
+from fgu_jax.clustering.quality import silhouette
 from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_with_heights
 from fgu_jax.progress import Progress
@@ -195,7 +195,7 @@ def _try(
     for done, number in enumerate(sorted(numbers, reverse=True), 1):
         merges = int(labels.max()) + 1 - number
         labels, _ = merge_with_heights(features, labels, merges, criterion=criterion)
-        found[number] = (partition.silhouette(features, labels), labels)
+        found[number] = (silhouette(features, labels), labels)
         if progress:
             progress(done, len(numbers), "numbers of clusters")
     return found

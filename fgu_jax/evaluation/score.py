@@ -16,7 +16,7 @@ from fgu_jax.config import Config
 from fgu_jax.config.values import parse_value
 from fgu_jax.data import Dataset, canonical_name
 from fgu_jax.errors import InputError
-from fgu_jax.evaluation.judge import PARTS, REPORTED, protocol, rank
+from fgu_jax.evaluation.judge import REPORTED, protocol, rank
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
 from fgu_jax.progress import Progress
@@ -89,7 +89,7 @@ def score(
         del pixels
     rows: list[dict[str, Any]] = []
     counts: dict[str, int] = {}
-    for part in PARTS:
+    for part in features[0]:
         query, gallery = (split[part] for split in features)
         for distances in _rankings(query, gallery, reranking, progress):
             row: dict[str, Any] = {"part": part, "reranked": distances is not None}

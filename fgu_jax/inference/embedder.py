@@ -14,12 +14,10 @@ from fgu_jax._version import __version__
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 from fgu_jax.inference.network import build_network
-from fgu_jax.inference.passes import Embedding, fused
+from fgu_jax.inference.passes import PARTS, Embedding, fused
 from fgu_jax.inference.trained import read_trained
 from fgu_jax.parallel.mesh import make_mesh, replicate
 from fgu_jax.progress import Progress
-
-PARTS = ("fused", "global", "local")
 
 # Fields that decide features, beside the weights.
 _NETWORK_FIELDS = (

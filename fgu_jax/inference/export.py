@@ -12,7 +12,7 @@ from fgu_jax._version import __version__
 from fgu_jax.errors import InputError
 from fgu_jax.files import check_output, whole_folder
 from fgu_jax.inference.network import build_network
-from fgu_jax.inference.passes import make_embed_step
+from fgu_jax.inference.passes import fused, make_embed_step
 from fgu_jax.inference.trained import (
     EXPORT_FORMAT,
     EXPORT_RECORD,
@@ -99,16 +99,15 @@ def features_program(trained: Trained) -> jax_export.Exported:
     config = trained.config
     embed = make_embed_step(build_network(config))
 
-    def features(images):
-        v, x = embed(trained.variables, images)
-        parts = jnp.concatenate([v, *x], axis=1)
-        return (parts / jnp.sqrt(jnp.asarray(len(x) + 1, v.dtype))).astype(jnp.float32)
+    def program(images):
+        features = fused(*embed(trained.variables, images))["fused"]
+        return features.astype(jnp.float32)
 
     (batch,) = jax_export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct(
         (batch, config.image_height, config.image_width, 3), jnp.uint8
     )
-    return jax_export.export(jax.jit(features), platforms=PLATFORMS)(images)
+    return jax_export.export(jax.jit(program), platforms=PLATFORMS)(images)
 
 
 def is_export(folder: Path) -> bool:

@@ -82,7 +82,10 @@ class Embedding:
         return np.concatenate(global_parts), np.concatenate(patch_parts, axis=1)
 
 
-def fused(global_features: np.ndarray, patches: np.ndarray) -> dict[str, np.ndarray]:
+PARTS = ("fused", "global", "local")  # the best of them first
+
+
+def fused(global_features: Any, patches: Any) -> dict[str, Any]:
     """The three features that are evaluated: ``global``, ``local`` and ``fused``.
 
     Each part is unit, the whole unit again: [v, x^1 .. x^U] / sqrt(U + 1).
@@ -92,15 +95,16 @@ def fused(global_features: np.ndarray, patches: np.ndarray) -> dict[str, np.ndar
       patches: float [U, N, d], unit rows.
 
     Returns:
-      Three arrays of N unit rows, of width D, U d and D + U d.
+      Three arrays of N unit rows, of width D, U d and D + U d; NumPy's or JAX's, as
+      they were given.
     """
-    count = len(patches)
-    local = np.concatenate(list(patches), axis=1)
-    both = np.concatenate([global_features, local], axis=1)
+    count, like = len(patches), global_features.__array_namespace__()
+    local = like.concat(list(patches), axis=1)
+    both = like.concat([global_features, local], axis=1)
     return {
         "global": global_features,
-        "local": local / np.sqrt(count).astype(local.dtype),
-        "fused": both / np.sqrt(count + 1).astype(both.dtype),
+        "local": local / like.sqrt(like.asarray(count, dtype=local.dtype)),
+        "fused": both / like.sqrt(like.asarray(count + 1, dtype=both.dtype)),
     }
 
 

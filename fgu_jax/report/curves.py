@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from fgu_jax.inference.passes import PARTS
 from fgu_jax.report.style import (
     CHART_WIDTH,
     LINES,
@@ -22,7 +23,6 @@ LOSSES = (
     ("loss_attracted", "attracted, eq (3)"),
     ("loss_patch", "patch (PEDAL), eq (6)"),
 )
-PARTS = ("fused", "global", "local")
 RANKS = (1, 5, 10)
 
 
