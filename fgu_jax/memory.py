@@ -14,18 +14,20 @@ from jax import lax
 
 from fgu_jax.errors import InputError
 
-__all__ = ["unit", "update_cluster_memory", "update_patch_memory"]
+__all__ = ["update_cluster_memory", "update_patch_memory"]
 
 
-def unit(x: jax.Array) -> jax.Array:
-    """Rows of ``x`` [..., D] at length 1; a zero row stays zero, with a zero gradient.
+def _unit(x: jax.Array) -> jax.Array:
+    """Rows of ``x`` [..., D] divided by their Euclidean length; a zero row stays zero.
 
-    >>> (unit(jnp.array([[6.0, 8.0], [0.0, 0.0]])) * 10).round().tolist()
-    [[6.0, 8.0], [0.0, 0.0]]
+    Not ``networks.heads.unit``: no gradient flows here, and what keeps that one finite
+    at a zero row would change the rounding of a step.
+
+    >>> _unit(jnp.array([3.0, 4.0])).tolist()
+    [0.6000000238418579, 0.800000011920929]
     """
-    square = jnp.sum(x * x, axis=-1, keepdims=True)
-    alive = square > jnp.finfo(x.dtype).tiny
-    return jnp.where(alive, x / jnp.sqrt(jnp.where(alive, square, 1)), 0)
+    length = jnp.sqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True))
+    return x / jnp.maximum(length, jnp.finfo(x.dtype).tiny)
 
 
 def update_cluster_memory(
@@ -124,7 +126,7 @@ def _in_batch_order(
 
     def one_round(carry):
         now, table = carry
-        new = unit(blend(table.at[:, rows].get(mode="clip"), values))
+        new = _unit(blend(table.at[:, rows].get(mode="clip"), values))
         target = jnp.where(turn == now, rows, height)
         return now + 1, table.at[:, target].set(new, mode="drop")
 

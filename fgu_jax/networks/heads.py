@@ -16,6 +16,17 @@ stacked_he_normal = nn.initializers.variance_scaling(
 )
 
 
+def unit(x: jax.Array) -> jax.Array:
+    """Rows of ``x [..., D]`` at length 1; a zero row stays zero, with a zero gradient.
+
+    >>> (unit(jnp.array([[6.0, 8.0], [0.0, 0.0]])) * 10).round().tolist()
+    [[6.0, 8.0], [0.0, 0.0]]
+    """
+    square = jnp.sum(x * x, axis=-1, keepdims=True)
+    alive = square > jnp.finfo(x.dtype).tiny
+    return jnp.where(alive, x / jnp.sqrt(jnp.where(alive, square, 1)), 0)
+
+
 def widen(feature_map: jax.Array) -> jax.Array:
     """The map in float32, or unchanged where it is wider already."""
     return feature_map.astype(jnp.promote_types(feature_map.dtype, jnp.float32))

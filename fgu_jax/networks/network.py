@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from fgu_jax.errors import InputError
-from fgu_jax.memory import unit
 from fgu_jax.networks.backbones import check_rows, find
-from fgu_jax.networks.heads import PatchHeads, stripe_means, widen
+from fgu_jax.networks.heads import PatchHeads, stripe_means, unit, widen
 from fgu_jax.networks.normalisation import batch_norm
 from fgu_jax.networks.patchnet import PatchNet, window_means
 

@@ -5,9 +5,12 @@ guards against failing disks and cut copies, not against somebody who forges.
 """
 
 import contextlib
+import gc
 import json
 import logging
 import sys
+import threading
+import time
 import traceback
 import warnings
 import zlib
@@ -207,7 +210,22 @@ def calling_orbax(
             raise
         except Exception as error:  # plain Exception, for a file that is cut short
             refusal = refuse(error)
-    raise refusal  # here, where orbax's own is gone: nothing keeps its tasks
+        _await_leftovers()
+    raise refusal
+
+
+def _await_leftovers() -> None:
+    """Until what orbax left has told what it has to tell; after an error alone.
+
+    Its threads can be joined. Those of tensorstore, in C++, cannot even be seen, and
+    call back within the moment that is waited. Tasks hold each other, and speak when
+    they are collected.
+    """
+    for thread in threading.enumerate():
+        if type(thread).__module__.startswith("orbax"):
+            threading.Thread.join(thread, timeout=5)  # its own raises what it failed of
+    time.sleep(0.3)
+    gc.collect()
 
 
 @contextlib.contextmanager

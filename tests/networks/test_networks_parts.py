@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from jax import lax
 from jax.test_util import check_grads
 
-from fgu_jax.memory import unit
 from fgu_jax.networks import build
 from fgu_jax.networks.convolution import Conv, max_pool
 from fgu_jax.networks.efficientnet import DepthwiseConv
-from fgu_jax.networks.heads import PatchHeads, stripe_means
+from fgu_jax.networks.heads import PatchHeads, stripe_means, unit
 from fgu_jax.networks.patchnet import PatchNet, stripe_windows, window_means
 
 

@@ -136,7 +136,7 @@ def test_a_record_that_cannot_be_written_ends_every_process(tmp_path, monkeypatc
     """The others learn of the first's full disk, not of a time-out."""
     told = []
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(processes, "tell", lambda value: told.append(value) or value)
+    monkeypatch.setattr(processes, "broadcast", lambda x: told.append(x) or x)
     first = Tracker(tmp_path, [], QUIET)
     (tmp_path / "metrics.jsonl").unlink()
     (tmp_path / "metrics.jsonl").mkdir()
@@ -145,7 +145,7 @@ def test_a_record_that_cannot_be_written_ends_every_process(tmp_path, monkeypatc
     first.close()
     heard = iter(json.loads(json.dumps(told)))
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    monkeypatch.setattr(processes, "tell", lambda _: next(heard))
+    monkeypatch.setattr(processes, "broadcast", lambda _: next(heard))
     second = Tracker(tmp_path / "none", [], QUIET)
     with pytest.raises(NotWritten, match=r"process 0: .*metrics\.jsonl"):
         second.epoch({"epoch": 0}, {})

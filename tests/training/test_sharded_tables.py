@@ -15,8 +15,8 @@ from fgu_jax import losses, memory
 from fgu_jax.bench.pieces.collectives import collective_bytes
 from fgu_jax.config import presets
 from fgu_jax.losses import sharded as row_shards
-from fgu_jax.memory import unit
 from fgu_jax.merging import merge_clusters
+from fgu_jax.networks.heads import unit
 from fgu_jax.networks.network import Features
 from fgu_jax.parallel.mesh import AXIS, make_mesh, map_over_devices, shard_batch
 from fgu_jax.runs.checkpoints import Checkpoints

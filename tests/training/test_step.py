@@ -10,9 +10,8 @@ import pytest
 
 from fgu_jax import networks
 from fgu_jax.inference.passes import Embedding
-from fgu_jax.memory import unit
 from fgu_jax.merging import merge_clusters
-from fgu_jax.networks.heads import PatchHeads
+from fgu_jax.networks.heads import PatchHeads, unit
 from fgu_jax.networks.network import Features
 from fgu_jax.parallel.mesh import AXIS, make_mesh, replicate, shard_batch
 from fgu_jax.training import step
