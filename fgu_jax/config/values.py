@@ -4,18 +4,18 @@ The command line and a run's ``config.json`` are read by the same rules. Nothing
 either is evaluated.
 """
 
-import difflib
 import json
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from fgu_jax._version import __version__
 from fgu_jax.config import FIELDS, TYPES, Config
 from fgu_jax.errors import InputError
+from fgu_jax.messages import nearest, short, unknown
 
 
 def from_mapping(values: Mapping[str, Any], *, source: str) -> Config:
@@ -75,31 +75,18 @@ def parse_value(name: str, value: Any) -> Any:
         return _PARSERS[kind](value)
     except (TypeError, ValueError, OverflowError):
         raise InputError(
-            f"{name} is {_short(value)}: give {_NOUNS[kind]}"
+            f"{name} is {short(value)}: give {_NOUNS[kind]}"
             + (" or none" if optional else "")
         ) from None
 
 
 def _unknown_field(name: str) -> str:
-    if difflib.get_close_matches(name, FIELDS, n=1):
+    if nearest(name, FIELDS):
         return unknown("field", name, FIELDS)
     return (
-        f"unknown field {_short(name)}: fgu_jax {__version__} has none like it; give "
+        f"unknown field {short(name)}: fgu_jax {__version__} has none like it; give "
         "the version that wrote it"
     )
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """``unknown X 'nmae': did you mean 'name'?`` or, with no near miss, the list."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
-    return f"unknown {what} {_short(name)}: {hint}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _parse_int(value: Any) -> int:

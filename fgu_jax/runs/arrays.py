@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict
 
 from fgu_jax.errors import InputError
+from fgu_jax.messages import first_line
 
 
 def digest_arrays(tree: Any) -> dict[str, str]:
@@ -223,12 +224,6 @@ def calling_orbax(
 def _not_of_orbax(record: logging.LogRecord) -> bool:
     text = record.pathname + record.getMessage()
     return "orbax" not in text and "tensorstore" not in text
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 300 characters."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
 
 
 def _check_fits(found: dict, wanted: dict, what: str) -> None:
