@@ -21,6 +21,10 @@ _kept = functools.partial(_host, resumable=True)
 _network = functools.partial(field, of="network")
 _merging = functools.partial(_host, of="merging", unless={"clustering": "kmeans"})
 _regrouping = functools.partial(_host, of="regrouping")
+_kmeans = functools.partial(_host, unless={"clustering": "merge"})
+_attracted = functools.partial(field, unless={"attract_weight": 0, "global_weight": 0})
+_pedal = functools.partial(field, unless={"patch_weight": 0})
+_shared = functools.partial(_host, of="shared untrained")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,10 +67,8 @@ class Config:
         "named settings; default: quick on synthetic, else paper",
         of="folder shared untrained",
     )
-    method: Literal["fgu", "buc", "paul", "pul", "bow", "lomo"] = _host(
-        "fgu",
-        "fgu, or one it is compared with: buc, paul, pul, bow, lomo",
-        of="shared untrained",
+    method: Literal["fgu", "buc", "paul", "pul", "bow", "lomo"] = _shared(
+        "fgu", "fgu, or one it is compared with: buc, paul, pul, bow, lomo"
     )
     resume: bool = _kept(False, "go on with the run in workdir", of="folder untrained")
     seed: int = _data(
@@ -127,32 +129,18 @@ class Config:
     attract_weight: float = field(
         0.5, "beta of eq (4)", least=0, traced=True, unless={"global_weight": 0}
     )
-    attract_start: Literal["merge", "always"] = field(
-        "merge",
-        "attracted loss from the first merge on, or always",
-        unless={"attract_weight": 0, "global_weight": 0},
+    attract_start: Literal["merge", "always"] = _attracted(
+        "merge", "attracted loss from the first merge on, or always"
     )
-    centres: Literal["merge", "epoch", "memory"] = field(
-        "merge",
-        "c of eq (3) is taken at a merge, after every epoch, or is V",
-        unless={"attract_weight": 0, "global_weight": 0},
+    centres: Literal["merge", "epoch", "memory"] = _attracted(
+        "merge", "c of eq (3) is taken at a merge, after every epoch, or is V"
     )
     patch_weight: float = field(
         0.8, "lambda of eq (7); 0 leaves the local branch out", least=0, traced=True
     )
-    scale: float = field(
-        15.0,
-        "s of eq (6): 15, and 5 on duke and msmt17",
-        above=0,
-        unless={"patch_weight": 0},
-    )
-    num_neighbors: int = field(15, "k of eq (6)", least=1, unless={"patch_weight": 0})
-    patch_rate: float = field(
-        0.1,
-        "m, how fast the patch memory moves",
-        fraction=True,
-        unless={"patch_weight": 0},
-    )
+    scale: float = _pedal(15.0, "s of eq (6): 15, and 5 on duke and msmt17", above=0)
+    num_neighbors: int = _pedal(15, "k of eq (6)", least=1)
+    patch_rate: float = _pedal(0.1, "m, how fast the patch memory moves", fraction=True)
     memory_start: Literal["features", "zeros"] = _host(
         "features",
         "cluster memory before the first merge (zeros: as BUC)",
@@ -186,17 +174,13 @@ class Config:
     clustering: Literal["merge", "kmeans"] = _host(
         "merge", "clusters merge; or k-means makes them anew, at first and then (PUL)"
     )
-    kmeans_clusters: int | None = _host(
-        None,
-        "K of k-means; default 750 of every 12,936 images",
-        least=2,
-        unless={"clustering": "merge"},
+    kmeans_clusters: int | None = _kmeans(
+        None, "K of k-means; default 750 of every 12,936 images", least=2
     )
-    reliability: float = _host(
+    reliability: float = _kmeans(
         0.85,
         "kmeans: the cosine to its centre above which an image is learnt from",
         fraction=True,
-        unless={"clustering": "merge"},
     )
 
     crop: bool = field(
@@ -214,10 +198,8 @@ class Config:
         group="Watching and keeping",
         least=0,
     )
-    average_precision: Literal["hits", "trapezoid"] = _host(
-        "hits",
-        "AP: mean precision at hits, or the trapezoid of 2015",
-        of="shared untrained",
+    average_precision: Literal["hits", "trapezoid"] = _shared(
+        "hits", "AP: mean precision at hits, or the trapezoid of 2015"
     )
     save_every: int = _kept(1, "epochs between checkpoints", least=1, of="folder")
     keep: int = _kept(

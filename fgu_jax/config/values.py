@@ -73,7 +73,7 @@ def parse_value(name: str, value: Any) -> Any:
         return value
     try:
         return _PARSERS[kind](value)
-    except (TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise InputError(
             f"{name} is {short(value)}: give {_NOUNS[kind]}"
             + (" or none" if optional else "")
@@ -116,17 +116,10 @@ def _parse_str(value: Any) -> str:
     return value
 
 
-def _parse_bool_or_fail(value: Any) -> bool:
-    try:
-        return _parse_bool(value)
-    except KeyError:
-        raise ValueError from None
-
-
 _PARSERS = {
     int: _parse_int,
     float: _parse_float,
-    bool: _parse_bool_or_fail,
+    bool: _parse_bool,
     str: _parse_str,
 }
 _NOUNS = {
