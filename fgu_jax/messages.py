@@ -31,10 +31,11 @@ def did_you_mean(
     return " ".join(filter(None, (hint, then)))
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """``unknown X 'nmae': did you mean 'name'?`` or, with no near miss, the list."""
+def unknown(what: str, name: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """``unknown X 'nmae': did you mean 'name'?``; with no near miss all are named."""
     known = list(known)
-    hint = did_you_mean(name, known, otherwise=f"choose from {', '.join(known)}")
+    otherwise = otherwise or f"choose from {', '.join(known)}"
+    hint = did_you_mean(name, known, otherwise=otherwise)
     return f"unknown {what} {short(name)}: {hint}"
 
 

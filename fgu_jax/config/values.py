@@ -15,7 +15,7 @@ from typing import Any, Literal
 from fgu_jax._version import __version__
 from fgu_jax.config import FIELDS, TYPES, Config
 from fgu_jax.errors import InputError
-from fgu_jax.messages import nearest, short, unknown
+from fgu_jax.messages import short, unknown
 
 
 def from_mapping(values: Mapping[str, Any], *, source: str) -> Config:
@@ -31,7 +31,10 @@ def from_mapping(values: Mapping[str, Any], *, source: str) -> Config:
     known = {}
     for name, value in values.items():
         if name not in FIELDS:
-            raise InputError(f"{source}: {_unknown_field(name)}")
+            none = f"fgu_jax {__version__} has none like it"
+            none += "; give the version that wrote it"
+            what = unknown("field", name, FIELDS, otherwise=none)
+            raise InputError(f"{source}: {what}")
         known[name] = parse_value(name, value)
     return Config(**known)
 
@@ -78,15 +81,6 @@ def parse_value(name: str, value: Any) -> Any:
             f"{name} is {short(value)}: give {_NOUNS[kind]}"
             + (" or none" if optional else "")
         ) from None
-
-
-def _unknown_field(name: str) -> str:
-    if nearest(name, FIELDS):
-        return unknown("field", name, FIELDS)
-    return (
-        f"unknown field {short(name)}: fgu_jax {__version__} has none like it; give "
-        "the version that wrote it"
-    )
 
 
 def _parse_int(value: Any) -> int:
