@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fgu_jax.commands.command_line import Parser, add_cache_flag, main
-from fgu_jax.config import FIELDS, TYPES
+from fgu_jax.config import TRAITS, TYPES
 
 # Fields of the run's configuration that evaluation reads, and a user may change.
 _FIELDS = (
@@ -34,7 +34,7 @@ def parser() -> Parser:
         boolean = TYPES[name] is bool
         made.add_argument(
             f"--{name}",
-            help=FIELDS[name].metadata["help"].replace("%", "%%"),
+            help=TRAITS[name].help.replace("%", "%%"),
             default=argparse.SUPPRESS,
             metavar="BOOL" if boolean else "VALUE",
             nargs="?" if boolean else None,
