@@ -1,4 +1,54 @@
-"""File names as a person can read them, whatever bytes they are made of."""
+"""What messages are made of: printable names, near misses, first lines."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+def nearest(name: Any, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known name that looks most like ``name``, if one does."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
+    return near[0] if near else None
+
+
+def did_you_mean(
+    name: Any,
+    known: Iterable[str],
+    *,
+    cutoff: float = 0.6,
+    otherwise: str = "",
+    then: str = "",
+) -> str:
+    """``did you mean 'name'?`` or what is said ``otherwise``; ``then`` follows either.
+
+    >>> did_you_mean("duk", ["duke", "msmt17"], then="there are two")
+    "did you mean 'duke'? there are two"
+    >>> did_you_mean("x", ["duke", "msmt17"], then="there are two")
+    'there are two'
+    """
+    near = nearest(name, known, cutoff=cutoff)
+    hint = otherwise if near is None else f"did you mean {near!r}?"
+    return " ".join(filter(None, (hint, then)))
+
+
+def unknown(what: str, name: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """``unknown X 'nmae': did you mean 'name'?``; with no near miss all are named."""
+    known = list(known)
+    otherwise = otherwise or f"choose from {', '.join(known)}"
+    hint = did_you_mean(name, known, otherwise=otherwise)
+    return f"unknown {what} {short(name)}: {hint}"
+
+
+def short(value: Any) -> str:
+    """A value as Python writes it, at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
 
 
 def printable(name: str) -> str:

@@ -5,22 +5,17 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fgu_jax.ablation.sameness import figures_key
 from fgu_jax.ablation.tables import SET_BY_TABLE, Table
-from fgu_jax.config import FIELDS, Config
-from fgu_jax.config.values import parse_value, unknown
+from fgu_jax.config import FIELDS, Config, fields_of
+from fgu_jax.config.effects import figures_key
+from fgu_jax.config.values import parse_value
 from fgu_jax.errors import InputError
+from fgu_jax.messages import unknown
 
 BASE = "as it is"
 
 # What all runs of a table share, or figures could not be compared.
-_SHARED = frozenset(
-    [
-        *("seed", "dataset", "data_dir", "pattern", "limit", "limit_identities"),
-        *("holdout_identities", "difficulty", "skip_bad", "average_precision"),
-        *("preset", "method"),
-    ]
-)
+_SHARED = fields_of("data", "shared")
 _NOTE = (
     "Every row changes what its name says and nothing else. The differences are to the "
     f"row “{BASE}” of the same seed."

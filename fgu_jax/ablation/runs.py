@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fgu_jax.ablation.sameness import figures_key, idle_fields
 from fgu_jax.ablation.tables import SET_BY_TABLE, Table
-from fgu_jax.config import Config
+from fgu_jax.config import Config, fields_of
 from fgu_jax.config import values as config_values
+from fgu_jax.config.effects import figures_key, without_effect
 from fgu_jax.data import Dataset
 from fgu_jax.errors import InputError, InUse
 from fgu_jax.parallel.mesh import make_mesh
@@ -24,12 +24,6 @@ from fgu_jax.training import images as training_data
 from fgu_jax.training import loop
 
 _LOOK_SECONDS = 5.0  # between looks at what other processes train
-
-# Fields that `training_data.read_dataset` looks at.
-_OF_DATASET = (
-    *("dataset", "data_dir", "pattern", "limit", "limit_identities"),
-    *("holdout_identities", "difficulty", "skip_bad", "seed"),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +105,7 @@ def _refuse_same(table: Table, of_a_seed: list[Planned]) -> None:
         if other is not one.label:
             why = ", ".join(
                 f"{name} makes no difference in it"
-                if name in idle_fields(one.config)
+                if name in without_effect(one.config)
                 else f"its own {name} is {getattr(one.config, name)}"
                 for name in {**table.settings[other], **table.settings[one.label]}
             )
@@ -232,7 +226,7 @@ class _DatasetOfSeed:
 
     def of(self, config: Config) -> Dataset:
         # The seed draws the pictures of `synthetic`, and which identities are trained.
-        key = tuple(getattr(config, name) for name in _OF_DATASET)
+        key = tuple(getattr(config, name) for name in fields_of("data"))
         if self._read is None or self._read[0] != key:
             self._read = (key, training_data.read_dataset(config, None))
         return self._read[1]

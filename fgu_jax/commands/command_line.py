@@ -5,13 +5,13 @@ field must get its near miss in one.
 """
 
 import argparse
-import difflib
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from fgu_jax.config import FIELDS, TYPES
+from fgu_jax.config import FIELDS, TRAITS, TYPES
 from fgu_jax.errors import GO_ON, InputError, NotWritten
+from fgu_jax.messages import nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,12 +36,12 @@ class Parser(argparse.ArgumentParser):
     def _unrecognised(self, argument: str) -> str:
         flag = argument.split("=")[0]
         known = [flag for action in self._actions for flag in action.option_strings]
-        near = difflib.get_close_matches(flag.replace("-", "_"), known, n=1, cutoff=0.5)
-        near = near or difflib.get_close_matches(flag, known, n=1)
+        near = nearest(flag.replace("-", "_"), known, cutoff=0.5)
+        near = near or nearest(flag, known)
         if not flag.startswith("-"):
             return f"unexpected argument {argument!r}: flags are --name=value"
         if near:
-            return f"unknown field {flag}: did you mean {near[0]}?"
+            return f"unknown field {flag}: did you mean {near}?"
         return f"unknown field {flag}: --help lists all"
 
 
@@ -50,11 +50,12 @@ def add_config_flags(
 ) -> None:
     """A flag for each field of ``Config``; those not given are absent when parsed."""
     group: argparse._ActionsContainer = parser
-    for name, field in FIELDS.items():
-        if "group" in field.metadata:
-            group = parser.add_argument_group(field.metadata["group"])
+    for name, of in TRAITS.items():
+        if of.group:
+            group = parser.add_argument_group(of.group)
         if name not in leave_out:
-            shown = "" if field.default is None else f" ({field.default})"
+            default = FIELDS[name].default
+            shown = "" if default is None else f" ({default})"
             add_field_flag(group, name, shown)
 
 
@@ -65,7 +66,7 @@ def add_field_flag(
     boolean = TYPES[name] is bool
     parser.add_argument(
         f"--{name}",
-        help=(FIELDS[name].metadata["help"] + shown).replace("%", "%%"),
+        help=(TRAITS[name].help + shown).replace("%", "%%"),
         default=argparse.SUPPRESS,
         metavar="BOOL" if boolean else "VALUE",
         nargs="?" if boolean else None,

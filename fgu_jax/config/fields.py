@@ -1,184 +1,248 @@
 """The configuration of a run: one frozen dataclass, checked, saved as JSON.
 
-Every field is a command-line flag of ``experiments/train.py``. A comment behind a
-field is its help text.
+Every field is a command-line flag of ``experiments/train.py``. What else is true of a
+field stands in its own line, as ``Traits``.
 """
 
 import dataclasses
+import functools
 import json
 import math
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from fgu_jax.config.traits import Traits, field
 from fgu_jax.errors import InputError
 
-
-def _field(default: Any, text: str, *, group: str | None = None) -> Any:
-    """A field with its help; ``group`` begins a group of the command line's help."""
-    about = {"help": text} | ({"group": group} if group else {})
-    return dataclasses.field(default=default, metadata=about)
+_host = functools.partial(field, compiled=False)  # no program depends on it
+_data = functools.partial(_host, of="data")
+_kept = functools.partial(_host, resumable=True)
+_network = functools.partial(field, of="network")
+_merging = functools.partial(_host, of="merging", unless={"clustering": "kmeans"})
+_regrouping = functools.partial(_host, of="regrouping")
+_kmeans = functools.partial(_host, unless={"clustering": "merge"})
+_attracted = functools.partial(field, unless={"attract_weight": 0, "global_weight": 0})
+_pedal = functools.partial(field, unless={"patch_weight": 0})
+_shared = functools.partial(_host, of="shared untrained")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that decides what a run does. Symbols are those of the paper."""
 
-    dataset: str = _field(
+    dataset: str = _data(
         "synthetic",
         "synthetic, market1501, duke, msmt17 or folder",
         group="What to learn from",
     )
-    data_dir: str = _field("data", "where datasets lie; for folder: the tree of images")
-    pattern: str | None = _field(
+    data_dir: str = _data(
+        "data", "where datasets lie; for folder: the tree of images", resumable=True
+    )
+    pattern: str | None = _data(
         None, "folder: name pattern such as {identity}_c{camera}*.jpg, or a CSV file"
     )
-    limit: int | None = _field(None, "first K training images only, by row")
-    limit_identities: int | None = _field(
-        None, "training images of K identities only; labels choose the subset, no more"
+    limit: int | None = _data(None, "first K training images only, by row", least=2)
+    limit_identities: int | None = _data(
+        None,
+        "training images of K identities only; labels choose the subset, no more",
+        least=1,
     )
-    holdout_identities: int | None = _field(
-        None, "evaluate on K identities taken out of the training split"
+    holdout_identities: int | None = _data(
+        None, "evaluate on K identities taken out of the training split", least=2
     )
-    difficulty: float = _field(0.35, "synthetic: 0 to 1, how alike and how disturbed")
-    skip_bad: bool = _field(False, "go on without images that cannot be read")
+    difficulty: float = _data(
+        0.35, "synthetic: 0 to 1, how alike and how disturbed", fraction=True
+    )
+    skip_bad: bool = _data(False, "go on without images that cannot be read")
 
-    workdir: str | None = _field(
+    workdir: str | None = _kept(
         None,
         "the run's folder; default runs/DATASET or runs/DATASET-METHOD",
         group="Where the run goes",
+        of="folder untrained",
     )
-    preset: str | None = _field(
-        None, "named settings; default: quick on synthetic, else paper"
+    preset: str | None = _kept(
+        None,
+        "named settings; default: quick on synthetic, else paper",
+        of="folder shared untrained",
     )
-    method: Literal["fgu", "buc", "paul", "pul", "bow", "lomo"] = _field(
+    method: Literal["fgu", "buc", "paul", "pul", "bow", "lomo"] = _shared(
         "fgu", "fgu, or one it is compared with: buc, paul, pul, bow, lomo"
     )
-    resume: bool = _field(False, "go on with the run in workdir")
-    seed: int = _field(0, "decides sampling, augmentation, new weights, generated data")
+    resume: bool = _kept(False, "go on with the run in workdir", of="folder untrained")
+    seed: int = _data(
+        0, "decides sampling, augmentation, new weights, generated data", least=0
+    )
 
-    backbone: str = _field(
+    backbone: str = _network(
         "resnet50",
         "resnet50, resnet18, resnet_tiny or efficientnet_lite0",
         group="Network",
     )
-    init: str = _field("imagenet", "imagenet, random, or a path to weights")
-    image_height: int = _field(384, "pixels")
-    image_width: int = _field(128, "pixels")
-    num_patches: int = _field(6, "U, horizontal stripes; divides the map's height")
-    patch_dim: int = _field(256, "d, width of a patch feature")
-    patch_generator: Literal["stripes", "affine"] = _field(
+    init: str = _host("imagenet", "imagenet, random, or a path to weights")
+    image_height: int = _network(384, "pixels", least=16, of="network untrained")
+    image_width: int = _network(128, "pixels", least=16, of="network untrained")
+    num_patches: int = _network(
+        6, "U, horizontal stripes; divides the map's height", least=1
+    )
+    patch_dim: int = _network(256, "d, width of a patch feature", least=1)
+    patch_generator: Literal["stripes", "affine"] = _network(
         "stripes", "stripes, or affine windows (PAUL's PatchNet)"
     )
-    train_patch_generator: bool = _field(False, "train the affine windows too")
-    neck: bool = _field(False, "BatchNorm before the global feature is made unit")
-    keep_statistics: bool = _field(
+    train_patch_generator: bool = field(
+        False, "train the affine windows too", unless={"patch_generator": "stripes"}
+    )
+    neck: bool = _network(False, "BatchNorm before the global feature is made unit")
+    keep_statistics: bool = field(
         False, "the backbone's BatchNorm keeps the statistics of its weights"
     )
-    precision: Literal["float32", "bfloat16"] = _field(
+    precision: Literal["float32", "bfloat16"] = _network(
         "float32", "of the backbone; tables, losses and merging stay float32"
     )
 
-    batch_size: int = _field(
-        32, "images a step, over all devices", group="Optimisation"
+    batch_size: int = field(
+        32, "images a step, over all devices", group="Optimisation", least=1
     )
-    epochs: int = _field(60, "passes over the training images")
-    learning_rate: float = _field(1e-4, "SGD's, at first")
-    head_learning_rate: float | None = _field(
-        None, "of the new layers (patch heads, neck); default: learning_rate"
+    epochs: int = _host(60, "passes over the training images", least=0, resumable=True)
+    learning_rate: float = field(1e-4, "SGD's, at first", least=0)
+    head_learning_rate: float | None = field(
+        None, "of the new layers (patch heads, neck); default: learning_rate", least=0
     )
-    lr_drop_epoch: int | None = _field(50, "epoch after which the rate drops, or none")
-    lr_drop_factor: float = _field(0.1, "by this factor")
-    momentum: float = _field(0.9, "SGD's")
-    weight_decay: float = _field(1e-4, "L2, added to the gradient")
+    lr_drop_epoch: int | None = field(
+        50, "epoch after which the rate drops, or none", least=1
+    )
+    lr_drop_factor: float = field(0.1, "by this factor", least=0)
+    momentum: float = field(0.9, "SGD's", fraction=True)
+    weight_decay: float = field(1e-4, "L2, added to the gradient", least=0)
 
-    global_weight: float = _field(
-        1.0, "of L_g in eq (7); 0 leaves the global branch out", group="Losses"
+    global_weight: float = field(
+        1.0,
+        "of L_g in eq (7); 0 leaves the global branch out",
+        group="Losses",
+        least=0,
+        traced=True,
     )
-    temperature: float = _field(0.1, "tau of eq (1)")
-    attract_weight: float = _field(0.5, "beta of eq (4)")
-    attract_start: Literal["merge", "always"] = _field(
+    temperature: float = field(
+        0.1, "tau of eq (1)", above=0, unless={"global_weight": 0}
+    )
+    attract_weight: float = field(
+        0.5, "beta of eq (4)", least=0, traced=True, unless={"global_weight": 0}
+    )
+    attract_start: Literal["merge", "always"] = _attracted(
         "merge", "attracted loss from the first merge on, or always"
     )
-    centres: Literal["merge", "epoch", "memory"] = _field(
+    centres: Literal["merge", "epoch", "memory"] = _attracted(
         "merge", "c of eq (3) is taken at a merge, after every epoch, or is V"
     )
-    patch_weight: float = _field(0.8, "lambda of eq (7); 0 leaves the local branch out")
-    scale: float = _field(15.0, "s of eq (6): 15, and 5 on duke and msmt17")
-    num_neighbors: int = _field(15, "k of eq (6)")
-    patch_rate: float = _field(0.1, "m, how fast the patch memory moves")
-    memory_start: Literal["features", "zeros"] = _field(
-        "features", "cluster memory before the first merge (zeros: as BUC)"
+    patch_weight: float = field(
+        0.8, "lambda of eq (7); 0 leaves the local branch out", least=0, traced=True
+    )
+    scale: float = _pedal(15.0, "s of eq (6): 15, and 5 on duke and msmt17", above=0)
+    num_neighbors: int = _pedal(15, "k of eq (6)", least=1)
+    patch_rate: float = _pedal(0.1, "m, how fast the patch memory moves", fraction=True)
+    memory_start: Literal["features", "zeros"] = _host(
+        "features",
+        "cluster memory before the first merge (zeros: as BUC)",
+        unless={"global_weight": 0, "clustering": "kmeans"},
     )
 
-    merge_start: int = _field(
-        20, "first epoch after which clusters merge", group="Merging"
+    merge_start: int = _regrouping(
+        20, "first epoch after which clusters merge", group="Merging", least=1
     )
-    merge_every: int = _field(2, "epochs between merges")
-    merge_stop: int = _field(56, "last epoch after which clusters may merge")
-    merge_fraction: float = _field(0.05, "gamma: a merge step removes gamma N clusters")
-    merge_criterion: Literal["min", "max", "average", "centroid", "median"] = _field(
+    merge_every: int = _regrouping(2, "epochs between merges", least=1)
+    merge_stop: int = _regrouping(56, "last epoch after which clusters may merge")
+    merge_fraction: float = _merging(
+        0.05, "gamma: a merge step removes gamma N clusters", fraction=True
+    )
+    merge_criterion: Literal["min", "max", "average", "centroid", "median"] = _merging(
         "min", "distance between clusters"
     )
-    size_penalty: float = _field(
-        0.0, "min: added to a distance for each image of the two clusters (BUC: 0.003)"
+    size_penalty: float = _merging(
+        0.0,
+        "min: added to a distance for each image of the two clusters (BUC: 0.003)",
+        least=0,
     )
-    memory_at_merge: Literal["features", "memory"] = _field(
-        "features", "V after a merge: means of features, or of the rows of V before"
+    memory_at_merge: Literal["features", "memory"] = _regrouping(
+        "features",
+        "V after a merge: means of features, or of the rows of V before",
+        unless={"global_weight": 0},
     )
-    merge_features: Literal["global", "fused"] = _field(
+    merge_features: Literal["global", "fused"] = _regrouping(
         "global", "what is compared: the global feature, or the patches' too"
     )
-    clustering: Literal["merge", "kmeans"] = _field(
+    clustering: Literal["merge", "kmeans"] = _host(
         "merge", "clusters merge; or k-means makes them anew, at first and then (PUL)"
     )
-    kmeans_clusters: int | None = _field(
-        None, "K of k-means; default 750 of every 12,936 images"
+    kmeans_clusters: int | None = _kmeans(
+        None, "K of k-means; default 750 of every 12,936 images", least=2
     )
-    reliability: float = _field(
-        0.85, "kmeans: the cosine to its centre above which an image is learnt from"
+    reliability: float = _kmeans(
+        0.85,
+        "kmeans: the cosine to its centre above which an image is learnt from",
+        fraction=True,
     )
 
-    crop: bool = _field(
+    crop: bool = field(
         True, "random area and aspect crop, as BUC", group="Augmentation"
     )
-    flip: bool = _field(True, "horizontal flip of every second image")
-    color_jitter: float = _field(0.0, "strength 0..1 of brightness, contrast, colour")
-    erasing: float = _field(0.0, "chance that a rectangle is erased")
-
-    eval_every: int = _field(
-        10, "epochs between evaluations; 0: the ends only", group="Watching and keeping"
+    flip: bool = field(True, "horizontal flip of every second image")
+    color_jitter: float = field(
+        0.0, "strength 0..1 of brightness, contrast, colour", fraction=True
     )
-    average_precision: Literal["hits", "trapezoid"] = _field(
+    erasing: float = field(0.0, "chance that a rectangle is erased", fraction=True)
+
+    eval_every: int = _kept(
+        10,
+        "epochs between evaluations; 0: the ends only",
+        group="Watching and keeping",
+        least=0,
+    )
+    average_precision: Literal["hits", "trapezoid"] = _shared(
         "hits", "AP: mean precision at hits, or the trapezoid of 2015"
     )
-    save_every: int = _field(1, "epochs between checkpoints")
-    keep: int = _field(2, "newest checkpoints that are kept, beside the best one")
-    watch: Literal["warn", "stop", "off"] = _field(
+    save_every: int = _kept(1, "epochs between checkpoints", least=1, of="folder")
+    keep: int = _kept(
+        2, "newest checkpoints that are kept, beside the best one", least=1, of="folder"
+    )
+    watch: Literal["warn", "stop", "off"] = _kept(
         "warn", "when clusters or features go wrong; what is not finite always stops"
     )
-    watch_cluster_share: float = _field(
-        0.2, "share of the images that is too much for one cluster"
+    watch_cluster_share: float = _kept(
+        0.2, "share of the images that is too much for one cluster", fraction=True
     )
-    watch_spread: float = _field(
-        0.05, "share of their first spread below which features have collapsed"
+    watch_spread: float = _kept(
+        0.05,
+        "share of their first spread below which features have collapsed",
+        fraction=True,
     )
-    devices: int | None = _field(None, "how many devices; default all")
-    images_on_device: Literal["auto", "always", "never"] = _field(
-        "auto", "keep the training images in device memory"
+    devices: int | None = field(
+        None, "how many devices; default all", least=1, resumable=True, of="untrained"
     )
-    steps_per_dispatch: int | None = _field(
-        None, "steps that devices which hold the images take at once; default 64, CPU 1"
+    images_on_device: Literal["auto", "always", "never"] = field(
+        "auto", "keep the training images in device memory", resumable=True
     )
-    stream: Literal["auto", "always", "never"] = _field(
-        "auto", "decode images as they are needed, if they would fill half the memory"
+    steps_per_dispatch: int | None = field(
+        None,
+        "steps that devices which hold the images take at once; default 64, CPU 1",
+        least=1,
     )
-    shard_tables: bool = _field(
-        False, "cut the memories by rows over the devices; for millions of images"
+    stream: Literal["auto", "always", "never"] = _kept(
+        "auto",
+        "decode images as they are needed, if they would fill half the memory",
+        of="untrained",
     )
-    report: bool = _field(True, "write report/ with plots at the end")
+    shard_tables: bool = field(
+        False,
+        "cut the memories by rows over the devices; for millions of images",
+        resumable=True,
+    )
+    report: bool = _kept(True, "write report/ with plots at the end", of="folder")
 
     def __post_init__(self):
+        from fgu_jax.data.published import command_name  # late: it asks for NumPy
+
+        object.__setattr__(self, "dataset", command_name(self.dataset))
         _check_ranges(self)
 
     @property
@@ -208,31 +272,21 @@ class Config:
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
 
-FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+FIELDS = {made.name: made for made in dataclasses.fields(Config)}
 TYPES = typing.get_type_hints(Config)
+TRAITS: dict[str, Traits] = {k: f.metadata["traits"] for k, f in FIELDS.items()}
+MAY_CHANGE_ON_RESUME = frozenset(k for k, t in TRAITS.items() if t.resumable)
+NOT_COMPILED = frozenset(k for k, t in TRAITS.items() if not t.compiled)
+TRACED = tuple(k for k, t in TRAITS.items() if t.traced)
 
-# Fields that a resumed run may change: they move no number of its future. More
-# epochs only lengthen a run; the learning rate drops at an epoch of its own.
-MAY_CHANGE_ON_RESUME = frozenset(
-    [
-        "workdir",
-        "resume",
-        "epochs",
-        "eval_every",
-        "data_dir",
-        "save_every",
-        "keep",
-        "watch",
-        "watch_cluster_share",
-        "watch_spread",
-        "report",
-        "devices",
-        "images_on_device",
-        "shard_tables",
-        "stream",
-        "preset",
-    ]
-)
+
+def fields_of(*rooms: str) -> tuple[str, ...]:
+    """Fields that belong to one of these ``ROOMS``, in the order of ``Config``.
+
+    >>> fields_of("merging")
+    ('merge_fraction', 'merge_criterion', 'size_penalty')
+    """
+    return tuple(k for k, t in TRAITS.items() if {*rooms} & {*t.of.split()})
 
 
 def differing(old: Config, new: Config) -> list[str]:
@@ -244,65 +298,20 @@ def differing(old: Config, new: Config) -> list[str]:
     ]
 
 
-_AT_LEAST = {
-    "limit": 2,
-    "limit_identities": 1,
-    "holdout_identities": 2,
-    "seed": 0,
-    "image_height": 16,
-    "image_width": 16,
-    "num_patches": 1,
-    "patch_dim": 1,
-    "batch_size": 1,
-    "epochs": 0,
-    "lr_drop_epoch": 1,
-    "num_neighbors": 1,
-    "merge_start": 1,
-    "merge_every": 1,
-    "eval_every": 0,
-    "save_every": 1,
-    "keep": 1,
-    "devices": 1,
-    "steps_per_dispatch": 1,
-    "learning_rate": 0,
-    "head_learning_rate": 0,
-    "global_weight": 0,
-    "attract_weight": 0,
-    "patch_weight": 0,
-    "kmeans_clusters": 2,
-    "weight_decay": 0,
-    "size_penalty": 0,
-    "lr_drop_factor": 0,
-}
-_ABOVE_ZERO = ("temperature", "scale")
-_FRACTIONS = (
-    "momentum",
-    "patch_rate",
-    "merge_fraction",
-    "color_jitter",
-    "erasing",
-    "difficulty",
-    "reliability",
-    "watch_cluster_share",
-    "watch_spread",
-)
-
-
 def _check_ranges(config: Config) -> None:
-    for name in FIELDS:
+    for name, of in TRAITS.items():
         value = getattr(config, name)
+        wanted = ""
         if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"{name} is {value}: give a finite number")
-    for name, least in _AT_LEAST.items():
-        value = getattr(config, name)
-        if value is not None and value < least:
-            raise InputError(f"{name} is {value}: give {least} or more")
-    for name in _ABOVE_ZERO:
-        if getattr(config, name) <= 0:
-            raise InputError(f"{name} is {getattr(config, name)}: give more than 0")
-    for name in _FRACTIONS:
-        if not 0 <= getattr(config, name) <= 1:
-            raise InputError(f"{name} is {getattr(config, name)}: give 0 to 1")
+            wanted = "a finite number"
+        elif of.least is not None and value is not None and value < of.least:
+            wanted = f"{of.least} or more"
+        elif of.above is not None and value <= of.above:
+            wanted = f"more than {of.above}"
+        elif of.fraction and not 0 <= value <= 1:
+            wanted = "0 to 1"
+        if wanted:
+            raise InputError(f"{name} is {value}: give {wanted}")
     if config.size_penalty and config.merge_criterion != "min":
         raise InputError(
             f"size_penalty is {config.size_penalty} with merge_criterion "

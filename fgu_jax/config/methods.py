@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from fgu_jax.config import FIELDS, Config
+from fgu_jax.config.fields import FIELDS, fields_of
 from fgu_jax.errors import InputError
 
 
@@ -31,21 +31,7 @@ class Method:
     unused: frozenset[str] = frozenset()
 
 
-# Fields that a method which trains nothing has a use for.
-_OF_DATA = {
-    *("method", "dataset", "data_dir", "pattern", "limit", "limit_identities"),
-    *("holdout_identities", "difficulty", "skip_bad", "workdir", "preset", "resume"),
-    *("seed", "image_height", "image_width", "average_precision", "stream", "devices"),
-}
-_OF_TRAINING = frozenset(FIELDS) - _OF_DATA
-_OF_MERGING = frozenset(["merge_fraction", "merge_criterion", "size_penalty"])
-
-# Fields that mean nothing beside the value of another one.
-_IDLE: tuple[tuple[str, str, frozenset[str]], ...] = (
-    ("clustering", "kmeans", _OF_MERGING | {"memory_start"}),
-    ("clustering", "merge", frozenset(["kmeans_clusters", "reliability"])),
-    ("patch_generator", "stripes", frozenset(["train_patch_generator"])),
-)
+_OF_TRAINING = frozenset(FIELDS) - {*fields_of("data", "untrained")}
 
 METHODS: dict[str, Method] = {
     "fgu": Method(title="FGU"),
@@ -101,7 +87,7 @@ METHODS: dict[str, Method] = {
             "merge_stop": 480,
             "eval_every": 20,
         },
-        unused=_OF_MERGING,
+        unused=frozenset(fields_of("merging")),
     ),
     "bow": Method(
         title="bag of words",
@@ -155,43 +141,3 @@ def refuse_unused(method: str, given: Mapping[str, Any]) -> None:
         return
     why = "trains nothing" if method in HANDCRAFTED else "does not merge clusters"
     raise InputError(f"--method={method} {why}: leave {', '.join(wrong)} out")
-
-
-def idle_beside(config: Config) -> dict[str, frozenset[str]]:
-    """Fields that mean nothing beside the value of another one, by that one's name.
-
-    >>> sorted(idle_beside(Config(patch_generator="affine"))["clustering"])
-    ['kmeans_clusters', 'reliability']
-    """
-    return {
-        decides: fields
-        for decides, value, fields in _IDLE
-        if getattr(config, decides) == value
-    }
-
-
-def refuse_idle(config: Config, given: Mapping[str, Any]) -> None:
-    """Refuses fields that a user gave though another field leaves them without meaning.
-
-    Args:
-      config: of the run.
-      given: fields and values, as a user gave them; defaults pass.
-
-    Raises:
-      InputError: names the fields, and the one that decides.
-
-    >>> refuse_idle(Config(train_patch_generator=True), {"train_patch_generator": True})
-    Traceback (most recent call last):
-    ...
-    fgu_jax.errors.InputError: train_patch_generator is True, which does nothing with \
-patch_generator 'stripes': leave it out
-    """
-    for decides, fields in idle_beside(config).items():
-        wrong = [k for k in given if k in fields and given[k] != FIELDS[k].default]
-        if wrong:
-            what = ", ".join(f"{name} is {given[name]!r}" for name in wrong)
-            raise InputError(
-                f"{what}, which does nothing with {decides} "
-                f"{getattr(config, decides)!r}: leave "
-                f"{'it' if len(wrong) == 1 else 'them'} out"
-            )

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fgu_jax.config import FIELDS, Config, methods
-from fgu_jax.config.values import parse_value, unknown
+from fgu_jax.config.effects import refuse_without_effect
+from fgu_jax.config.values import parse_value
+from fgu_jax.data.published import command_name
 from fgu_jax.errors import InputError
+from fgu_jax.messages import unknown
 
 # The paper as it is printed; Config's own defaults are it.
 # Market-1501 73.5 / 43.2 rank-1 / mAP by the paper; not measured here.
@@ -62,7 +65,6 @@ _BY_DATASET: dict[str, dict[str, Any]] = {
     "duke": {"scale": 5.0},
     "msmt17": {"scale": 5.0},
 }
-_ALIASES = {"dukemtmcreid": "duke"}
 
 
 def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Config:
@@ -91,8 +93,7 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
             what = unknown("field", name, FIELDS)
             raise InputError(f"{source}: {what}")
     given = {k: parse_value(k, v) for k, v in overrides.items()}
-    dataset = given.get("dataset", Config.dataset)
-    given["dataset"] = dataset = _ALIASES.get(dataset, dataset)
+    given["dataset"] = dataset = command_name(given.get("dataset", Config.dataset))
     if given.get("preset") is None:
         given["preset"] = "quick" if dataset == "synthetic" else "paper"
     preset = given["preset"]
@@ -108,5 +109,5 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
             **given,
         }
     )
-    methods.refuse_idle(config, given)
+    refuse_without_effect(config, given)
     return config

@@ -4,18 +4,18 @@ The command line and a run's ``config.json`` are read by the same rules. Nothing
 either is evaluated.
 """
 
-import difflib
 import json
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from fgu_jax._version import __version__
 from fgu_jax.config import FIELDS, TYPES, Config
 from fgu_jax.errors import InputError
+from fgu_jax.messages import short, unknown
 
 
 def from_mapping(values: Mapping[str, Any], *, source: str) -> Config:
@@ -31,7 +31,10 @@ def from_mapping(values: Mapping[str, Any], *, source: str) -> Config:
     known = {}
     for name, value in values.items():
         if name not in FIELDS:
-            raise InputError(f"{source}: {_unknown_field(name)}")
+            none = f"fgu_jax {__version__} has none like it"
+            none += "; give the version that wrote it"
+            what = unknown("field", name, FIELDS, otherwise=none)
+            raise InputError(f"{source}: {what}")
         known[name] = parse_value(name, value)
     return Config(**known)
 
@@ -73,33 +76,11 @@ def parse_value(name: str, value: Any) -> Any:
         return value
     try:
         return _PARSERS[kind](value)
-    except (TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise InputError(
-            f"{name} is {_short(value)}: give {_NOUNS[kind]}"
+            f"{name} is {short(value)}: give {_NOUNS[kind]}"
             + (" or none" if optional else "")
         ) from None
-
-
-def _unknown_field(name: str) -> str:
-    if difflib.get_close_matches(name, FIELDS, n=1):
-        return unknown("field", name, FIELDS)
-    return (
-        f"unknown field {_short(name)}: fgu_jax {__version__} has none like it; give "
-        "the version that wrote it"
-    )
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """``unknown X 'nmae': did you mean 'name'?`` or, with no near miss, the list."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
-    return f"unknown {what} {_short(name)}: {hint}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _parse_int(value: Any) -> int:
@@ -129,17 +110,10 @@ def _parse_str(value: Any) -> str:
     return value
 
 
-def _parse_bool_or_fail(value: Any) -> bool:
-    try:
-        return _parse_bool(value)
-    except KeyError:
-        raise ValueError from None
-
-
 _PARSERS = {
     int: _parse_int,
     float: _parse_float,
-    bool: _parse_bool_or_fail,
+    bool: _parse_bool,
     str: _parse_str,
 }
 _NOUNS = {

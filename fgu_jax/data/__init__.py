@@ -12,7 +12,6 @@ from fgu_jax.data.load import load_dataset
 from fgu_jax.data.published import NAMES, canonical_name
 from fgu_jax.data.stream import StreamedImages, open_images
 from fgu_jax.data.synthetic.settings import Settings
-from fgu_jax.handcrafted.histogram import color_histogram
 from fgu_jax.progress import Progress
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "Settings",
     "StreamedImages",
     "canonical_name",
-    "color_histogram",
     "hold_out_identities",
     "limit_identities",
     "limit_rows",

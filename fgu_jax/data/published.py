@@ -1,6 +1,5 @@
 """Datasets that their owners publish: how to tell them, what their papers count."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,8 +7,10 @@ from fgu_jax.data.layouts.market import DUKE, MARKET, NameRule, read_market
 from fgu_jax.data.layouts.msmt17 import read_msmt17
 from fgu_jax.data.layouts.tree import Layout, Tree
 from fgu_jax.errors import InputError
+from fgu_jax.messages import did_you_mean
 from fgu_jax.retrieval.protocol import UNKNOWN
 
+# As commands and runs call them, and what their data is kept as where that is another.
 NAMES = ("synthetic", "market1501", "duke", "msmt17", "folder")
 ALIASES = {"duke": "dukemtmcreid", "market": "market1501"}
 
@@ -111,7 +112,7 @@ PUBLISHED = {
 
 
 def canonical_name(name: str) -> str:
-    """A dataset's one name; raises InputError with the near miss.
+    """The name a dataset's data is kept under; raises InputError with the near miss.
 
     >>> canonical_name("duke")
     'dukemtmcreid'
@@ -119,9 +120,19 @@ def canonical_name(name: str) -> str:
     known = {*NAMES, *PUBLISHED, *ALIASES}
     if name in known:
         return ALIASES.get(name, name)
-    near = difflib.get_close_matches(str(name).lower(), sorted(known), 1, 0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"unknown dataset {name!r}: {hint}there are {', '.join(NAMES)}")
+    listed = f"there are {', '.join(NAMES)}"
+    hint = did_you_mean(str(name).lower(), sorted(known), cutoff=0.4, then=listed)
+    raise InputError(f"unknown dataset {name!r}: {hint}")
+
+
+def command_name(name: str) -> str:
+    """A dataset's one name in commands and runs; what is unknown stays as it is.
+
+    >>> command_name("dukemtmcreid"), command_name("market")
+    ('duke', 'market1501')
+    """
+    kept = ALIASES.get(name, name)
+    return next((known for known in NAMES if ALIASES.get(known, known) == kept), name)
 
 
 def count(layout: Layout) -> dict[str, int]:

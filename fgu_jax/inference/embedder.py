@@ -11,25 +11,13 @@ import numpy as np
 from PIL import Image
 
 from fgu_jax._version import __version__
-from fgu_jax.config import Config
+from fgu_jax.config import Config, fields_of
 from fgu_jax.errors import InputError
 from fgu_jax.inference.network import build_network
 from fgu_jax.inference.passes import PARTS, Embedding, fused
 from fgu_jax.inference.trained import read_trained
 from fgu_jax.parallel.mesh import make_mesh, replicate
 from fgu_jax.progress import Progress
-
-# Fields that decide features, beside the weights.
-_NETWORK_FIELDS = (
-    "backbone",
-    "image_height",
-    "image_width",
-    "num_patches",
-    "patch_dim",
-    "patch_generator",
-    "neck",
-    "precision",
-)
 
 
 class Embedder:
@@ -97,7 +85,7 @@ class Embedder:
     @functools.cached_property
     def identity(self) -> str:
         """Hexadecimal digest of network and weights: what features are known by."""
-        fields = [getattr(self.config, name) for name in _NETWORK_FIELDS]
+        fields = [getattr(self.config, name) for name in fields_of("network")]
         digest = hashlib.blake2b(repr((__version__, fields)).encode(), digest_size=16)
         leaves, _ = jax.tree.flatten_with_path(jax.device_get(self._variables))
         for path, leaf in leaves:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import warnings
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike
 from fgu_jax.errors import InputError
 from fgu_jax.merging.linkage import merge_by_linkage
 from fgu_jax.merging.single_linkage import merge_by_minimum
+from fgu_jax.messages import nearest
 from fgu_jax.progress import Progress
 
 CRITERIA = ("min", "max", "centroid", "average", "median")
@@ -62,8 +62,8 @@ def _checked_labels(labels: ArrayLike, num_images: int) -> np.ndarray:
 
 def _check_criterion(criterion: str, size_penalty: float) -> None:
     if criterion not in CRITERIA:
-        near = difflib.get_close_matches(str(criterion), CRITERIA, n=1, cutoff=0.3)
-        guess = _OTHER_NAMES.get(criterion, near[0] if near else CRITERIA[0])
+        near = nearest(criterion, CRITERIA, cutoff=0.3)
+        guess = _OTHER_NAMES.get(criterion, near or CRITERIA[0])
         raise InputError(
             f"unknown criterion {criterion!r}: did you mean {guess!r}? "
             f"(one of {', '.join(CRITERIA)})"

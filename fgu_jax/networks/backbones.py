@@ -1,6 +1,5 @@
 """The backbones by name: how to build one, its channels, its map, its normalisation."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 
 from fgu_jax.errors import InputError
+from fgu_jax.messages import did_you_mean
 from fgu_jax.networks.efficientnet import HEAD_FEATURES, EfficientNetLite
 from fgu_jax.networks.resnet import ResNet
 
@@ -82,10 +82,9 @@ def find(name: str) -> Backbone:
     """The backbone called ``name``; else an ``InputError`` with the nearest name."""
     if name in BACKBONES:
         return BACKBONES[name]
-    near = difflib.get_close_matches(str(name), BACKBONES, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    known = ", ".join(BACKBONES)
-    raise InputError(f"backbone {name!r} is not known: {hint}Known are {known}")
+    known = f"Known are {', '.join(BACKBONES)}"
+    hint = did_you_mean(name, BACKBONES, cutoff=0.4, then=known)
+    raise InputError(f"backbone {name!r} is not known: {hint}")
 
 
 def global_dim(backbone: str) -> int:

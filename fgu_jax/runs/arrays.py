@@ -25,6 +25,7 @@ import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict
 
 from fgu_jax.errors import InputError
+from fgu_jax.messages import first_line
 
 
 def digest_arrays(tree: Any) -> dict[str, str]:
@@ -269,12 +270,6 @@ def _of_orbax(text: str, trace: TracebackType | None = None) -> bool:
 def _is_no_record_of_orbax(record: logging.LogRecord) -> bool:
     trace = record.exc_info[2] if record.exc_info else None
     return not _of_orbax(record.pathname + record.getMessage(), trace)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 300 characters."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
 
 
 def _check_fits(found: dict, wanted: dict, what: str) -> None:

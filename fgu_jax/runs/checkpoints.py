@@ -23,12 +23,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from fgu_jax.errors import GO_ON, InputError, NotWritten
+from fgu_jax.messages import first_line
 from fgu_jax.parallel import processes
 from fgu_jax.runs.arrays import (
     calling_orbax,
     digest_arrays,
     digest_json,
-    first_line,
     other_digest,
     other_shape,
     read_network,

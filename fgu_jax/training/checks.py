@@ -12,7 +12,6 @@ from fgu_jax.merging import refuse_what_does_not_fit
 from fgu_jax.parallel import processes
 from fgu_jax.runs.checkpoints import Checkpoints
 from fgu_jax.training.optimizer import make_optimizer
-from fgu_jax.training.step import StepOptions
 
 
 def saved_history(checkpoints: Checkpoints, digest: str) -> dict:
@@ -153,13 +152,4 @@ def optimizer_for(config: Config, variables: dict, steps_per_epoch: int):
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         frozen=frozen,
-    )
-
-
-def step_options(config: Config, steps_per_epoch: int) -> StepOptions:
-    """What the step is compiled for."""
-    names = [f for f in StepOptions.__dataclass_fields__ if f != "steps_per_epoch"]
-    return StepOptions(
-        steps_per_epoch=steps_per_epoch,
-        **{name: getattr(config, name) for name in names},
     )

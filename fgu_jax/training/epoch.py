@@ -9,14 +9,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fgu_jax.config import Config
+from fgu_jax.config import TRACED, Config
 from fgu_jax.data import StreamedImages
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import shard_batch, shard_own
 from fgu_jax.progress import Progress
 from fgu_jax.training.images import host_batches, place_images
 from fgu_jax.training.state import TrainState, specs
-from fgu_jax.training.step import WEIGHTS, chunked_train_step, mapped_train_step
+from fgu_jax.training.step import chunked_train_step, mapped_train_step
 from fgu_jax.training.stopping import StopRequest, Watch
 
 MOST_STEPS = 64  # of a dispatch, where the configuration does not say
@@ -51,7 +51,7 @@ class Epochs:
         self._step = _over_devices(train_step, mesh, config.shard_tables, chunked)
         self._run = self._by_chunk if chunked else self._by_step
         self._a_dispatch = 1
-        self._weights = {name: getattr(config, name) for name in WEIGHTS}
+        self._weights = {name: getattr(config, name) for name in TRACED}
 
     def __call__(
         self, epoch: int, state: TrainState, stop: StopRequest, progress: Progress

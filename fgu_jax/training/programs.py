@@ -10,55 +10,13 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from fgu_jax.config import FIELDS, Config
+from fgu_jax.config import FIELDS, NOT_COMPILED, TRACED, Config
 from fgu_jax.inference.network import build_network, variable_shapes
 from fgu_jax.inference.passes import Embedding
 from fgu_jax.parallel.mesh import AXIS
 from fgu_jax.training import checks as starting
-from fgu_jax.training.step import WEIGHTS, make_train_step
+from fgu_jax.training.step import make_train_step
 
-# Fields that no compiled program depends on. One that is missing here costs a
-# compilation; one that stands here wrongly would cost a result.
-_NOT_COMPILED = frozenset(
-    [
-        "dataset",
-        "data_dir",
-        "pattern",
-        "limit",
-        "limit_identities",
-        "holdout_identities",
-        "difficulty",
-        "skip_bad",
-        "workdir",
-        "preset",
-        "method",
-        "resume",
-        "seed",
-        "init",
-        "epochs",
-        "memory_start",
-        "merge_start",
-        "merge_every",
-        "merge_stop",
-        "merge_fraction",
-        "merge_criterion",
-        "size_penalty",
-        "merge_features",
-        "memory_at_merge",
-        "clustering",
-        "kmeans_clusters",
-        "reliability",
-        "eval_every",
-        "average_precision",
-        "save_every",
-        "keep",
-        "watch",
-        "watch_cluster_share",
-        "watch_spread",
-        "report",
-        "stream",
-    ]
-)
 _KEPT = 4  # programs of each kind
 
 
@@ -76,8 +34,8 @@ def train_step(config: Config, steps_per_epoch: int) -> Callable:
 
 
 def _compiled_part(config: Config) -> Config:
-    rest: dict[str, Any] = {name: FIELDS[name].default for name in _NOT_COMPILED}
-    rest |= {name: FIELDS[name].default for name in WEIGHTS}  # the step takes numbers
+    names = NOT_COMPILED.union(TRACED)  # what is traced, the step takes as numbers
+    rest: dict[str, Any] = {name: FIELDS[name].default for name in names}
     return dataclasses.replace(config, **rest)
 
 
@@ -91,5 +49,6 @@ def _train_step(config: Config, steps_per_epoch: int) -> Callable:
     return make_train_step(
         build_network(config, AXIS),
         starting.optimizer_for(config, variable_shapes(config), steps_per_epoch),
-        starting.step_options(config, steps_per_epoch),
+        config,
+        steps_per_epoch,
     )

@@ -4,7 +4,6 @@ The step is written for one device with a named axis ``data``. ``map_over_device
 runs it by ``jax.jit(jax.shard_map(...))``; ``jax.pmap`` runs it unchanged.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from fgu_jax.config import TRACED, Config
 from fgu_jax.parallel.mesh import AXIS, WHOLE, map_over_devices
 from fgu_jax.training import tables
 from fgu_jax.training.augment import augment, image_keys
@@ -23,35 +23,11 @@ from fgu_jax.training.state import LOSSES, TrainState
 Batch = Mapping[str, jax.Array]
 
 
-# Of the losses in FGU's sum; the step takes them as numbers, so that runs which differ
-# in them alone share a program.
-WEIGHTS = ("global_weight", "attract_weight", "patch_weight")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StepOptions:
-    """What the step is compiled for. Names and meanings are the configuration's."""
-
-    steps_per_epoch: int
-    global_weight: float = 1.0
-    temperature: float = 0.1
-    attract_weight: float = 0.5
-    attract_start: str = "merge"
-    patch_weight: float = 0.8
-    scale: float = 15.0
-    num_neighbors: int = 15
-    patch_rate: float = 0.1
-    centres: str = "merge"
-    keep_statistics: bool = False
-    crop: bool = True
-    flip: bool = True
-    color_jitter: float = 0.0
-    erasing: float = 0.0
-    shard_tables: bool = False
-
-
 def make_train_step(
-    network: Any, optimizer: optax.GradientTransformation, options: StepOptions
+    network: Any,
+    optimizer: optax.GradientTransformation,
+    config: Config,
+    steps_per_epoch: int,
 ) -> Callable[..., tuple[TrainState, dict]]:
     """The step of one device: losses, gradient, SGD and both memory updates.
 
@@ -63,8 +39,8 @@ def make_train_step(
       device, else ``None``;
     - ``batch``: ``index`` int32 [b], rows of this device's part of the batch, and,
       where ``images`` is ``None``, ``image`` uint8 [b, H, W, 3];
-    - ``weights``, optional: numbers by the names of ``WEIGHTS``, each in place of the
-      option, which is compiled in. A ``patch_weight`` of 0 in the options leaves the
+    - ``weights``, optional: numbers by the names of ``TRACED``, each in place of the
+      field, which is compiled in. A ``patch_weight`` of 0 in the config leaves the
       local branch out, whatever is given;
 
     and gives the next state and the batch's mean losses (FGU eq (7) and its parts).
@@ -73,30 +49,30 @@ def make_train_step(
 
     # The heads are new and have no statistics worth keeping.
     kept = {"train": False, "train_heads": True}
-    modes = kept if options.keep_statistics else {"train": True}
-    of_tables = tables.CUT if options.shard_tables else tables.WHOLE
+    modes = kept if config.keep_statistics else {"train": True}
+    of_tables = tables.CUT if config.shard_tables else tables.WHOLE
 
-    compiled_in = {name: getattr(options, name) for name in WEIGHTS}
+    compiled_in = {name: getattr(config, name) for name in TRACED}
 
     def train_step(state, images, batch, weights=None):
         weight = compiled_in | (weights or {})
         index = batch["index"]
         raw = batch["image"] if images is None else images[index]
         dtype = state.cluster_memory.dtype
-        epoch = state.step // options.steps_per_epoch
+        epoch = state.step // steps_per_epoch
         pixels = augment(
             image_keys(state.key, epoch, index),
             raw.astype(dtype) / 255,
-            crop=options.crop,
-            flip=options.flip,
-            color_jitter=options.color_jitter,
-            erasing=options.erasing,
+            crop=config.crop,
+            flip=config.flip,
+            color_jitter=config.color_jitter,
+            erasing=config.erasing,
         )
         labels = state.labels[index]
         # Before the first merge each image is its own centre: the term would only
         # tie it to its old feature. A traced weight, so that a merge compiles nothing.
         started = state.num_clusters < state.labels.shape[0]
-        if options.attract_start == "always":
+        if config.attract_start == "always":
             started = jnp.ones_like(started)
         attract_weight = jnp.where(started, weight["attract_weight"], 0).astype(dtype)
 
@@ -108,7 +84,7 @@ def make_train_step(
                 mutable=["batch_stats"],
             )
             everyone = tables.gather(features, labels, index)
-            each = of_tables.losses(options, state, features, everyone, labels, index)
+            each = of_tables.losses(config, state, features, everyone, labels, index)
             repelled, attracted = jnp.mean(each[0]), jnp.mean(each[1])
             total = weight["global_weight"] * (repelled + attract_weight * attracted)
             patch = jnp.zeros((), total.dtype)
@@ -126,7 +102,7 @@ def make_train_step(
         updates, opt_state = optimizer.update(grad, state.opt_state, state.params)
         grad_norm = optax.tree.norm(grad)
         written = tables.after(everyone, grad_norm)
-        cluster_memory, patch_memory = of_tables.updated(options, state, written)
+        cluster_memory, patch_memory = of_tables.updated(config, state, written)
         named = dict(zip(LOSSES, parts, strict=True))
         new_state = state.replace(
             step=state.step + 1,

@@ -17,10 +17,10 @@ from fgu_jax.training.state import TrainState
 class Tables(NamedTuple):
     """Two functions of one device, under the mapped axis ``data``.
 
-    ``losses(options, state, features, batch, labels, index)`` gives repelled and
+    ``losses(config, state, features, batch, labels, index)`` gives repelled and
     attracted loss [b] and PEDAL [U, b] (``None`` where it has no weight) of the
-    device's own examples; ``updated(options, state, batch)`` the next V and W.
-    ``options`` are the step's, ``batch`` is the whole one.
+    device's own examples; ``updated(config, state, batch)`` the next V and W.
+    ``config`` is the step's, ``batch`` is the whole one.
     """
 
     losses: Callable[..., tuple[jax.Array, jax.Array, jax.Array | None]]
@@ -41,8 +41,8 @@ def gather(features: Any, labels: jax.Array, index: jax.Array) -> Gathered:
     )
 
 
-def _centres(options, state: TrainState) -> jax.Array:
-    return state.cluster_memory if options.centres == "memory" else state.centres
+def _centres(config, state: TrainState) -> jax.Array:
+    return state.cluster_memory if config.centres == "memory" else state.centres
 
 
 def after(batch: Gathered, norm: jax.Array) -> Gathered:
@@ -59,71 +59,71 @@ def after(batch: Gathered, norm: jax.Array) -> Gathered:
     )
 
 
-def _losses_of_whole(options, state: TrainState, features, batch, labels, index):
+def _losses_of_whole(config, state: TrainState, features, batch, labels, index):
     del batch
     repelled = losses.repelled_loss(
         features.global_features,
         state.cluster_memory,
         labels,
-        temperature=options.temperature,
+        temperature=config.temperature,
         num_clusters=state.num_clusters,
     )
     attracted = losses.attracted_loss(
-        features.global_features, _centres(options, state), labels
+        features.global_features, _centres(config, state), labels
     )
-    if options.patch_weight == 0:
+    if config.patch_weight == 0:
         return repelled, attracted, None
     patch = losses.pedal_loss(
         features.patches,
         state.patch_memory,
         index,
-        scale=options.scale,
-        num_neighbors=options.num_neighbors,
+        scale=config.scale,
+        num_neighbors=config.num_neighbors,
     )
     return repelled, attracted, patch
 
 
-def _updated_whole(options, state: TrainState, batch: Gathered):
+def _updated_whole(config, state: TrainState, batch: Gathered):
     return (
         memory.update_cluster_memory(
             state.cluster_memory, batch.global_features, batch.labels
         ),
         memory.update_patch_memory(
-            state.patch_memory, batch.patches, batch.images, rate=options.patch_rate
+            state.patch_memory, batch.patches, batch.images, rate=config.patch_rate
         ),
     )
 
 
-def _losses_of_shards(options, state: TrainState, features, batch, labels, index):
+def _losses_of_shards(config, state: TrainState, features, batch, labels, index):
     del labels, index
     repelled, attracted = row_shards.rafl_losses(
         features.global_features,
         batch,
         state.cluster_memory,
-        _centres(options, state),
-        temperature=options.temperature,
+        _centres(config, state),
+        temperature=config.temperature,
         num_clusters=state.num_clusters,
         axis_name=AXIS,
     )
-    if options.patch_weight == 0:
+    if config.patch_weight == 0:
         return repelled, attracted, None
     patch = row_shards.pedal_loss(
         features.patches,
         batch,
         state.patch_memory,
-        scale=options.scale,
-        num_neighbors=options.num_neighbors,
+        scale=config.scale,
+        num_neighbors=config.num_neighbors,
         num_images=state.labels.shape[0],
         axis_name=AXIS,
     )
     return repelled, attracted, patch
 
 
-def _updated_shards(options, state: TrainState, batch: Gathered):
+def _updated_shards(config, state: TrainState, batch: Gathered):
     return (
         row_shards.update_cluster_memory(state.cluster_memory, batch, axis_name=AXIS),
         row_shards.update_patch_memory(
-            state.patch_memory, batch, rate=options.patch_rate, axis_name=AXIS
+            state.patch_memory, batch, rate=config.patch_rate, axis_name=AXIS
         ),
     )
 

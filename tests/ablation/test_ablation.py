@@ -16,7 +16,6 @@ from fgu_jax.errors import InputError
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.runs import lock as run_lock
 from fgu_jax.training import loop, programs
-from fgu_jax.training.step import StepOptions
 
 
 @pytest.fixture
@@ -303,5 +302,3 @@ def test_runs_that_differ_in_nothing_compiled_share_their_programs():
     for change in ({"patch_weight": 0.0}, {"learning_rate": 1.0}, {"neck": True}):
         assert programs.train_step(dataclasses.replace(BASE, **change), 3) is not first
     assert programs.train_step(BASE, 4) is not first
-    compiled = {field.name for field in dataclasses.fields(StepOptions)}
-    assert not compiled & programs._NOT_COMPILED

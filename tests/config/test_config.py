@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fgu_jax.config import FIELDS, Config, differing, presets
 from fgu_jax.config import values as config_values
+from fgu_jax.data import canonical_name
 from fgu_jax.errors import InputError
 
 
@@ -59,6 +60,20 @@ def test_the_schedule_leaves_the_clusters_that_the_method_says():
 def test_scale_goes_by_dataset(dataset, scale):
     assert presets.resolve({"dataset": dataset}).scale == scale
     assert presets.resolve({"dataset": dataset, "scale": "7"}).scale == 7
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"), [("market", "market1501"), ("dukemtmcreid", "duke")]
+)
+@pytest.mark.parametrize("method", ["fgu", "buc"])
+def test_a_dataset_has_one_name_whatever_it_was_called(alias, name, method, tmp_path):
+    config = presets.resolve({"dataset": alias, "method": method})
+    assert config == presets.resolve({"dataset": name, "method": method})
+    assert Config(dataset=alias).directory.name == name
+    path = tmp_path / "config.json"  # as older versions wrote it
+    path.write_text(json.dumps({"dataset": alias}))
+    assert differing(config_values.load(path), Config(dataset=name)) == []
+    assert canonical_name(alias) == canonical_name(name)
 
 
 def test_json_round_trip(tmp_path):

@@ -13,7 +13,6 @@ from fgu_jax.errors import InputError
 from fgu_jax.inference.trained import read_run
 from fgu_jax.losses.sharded import Gathered
 from fgu_jax.training import loop, regrouping, state, tables
-from fgu_jax.training.step import StepOptions
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +64,8 @@ def test_centres_may_be_the_memory():
     })  # fmt: skip
     batch = Gathered(v, np.zeros((1, 4, 2)), labels, labels)
     for option, expected in (("merge", centres), ("memory", table)):
-        options = StepOptions(steps_per_epoch=1, centres=option, patch_weight=0)
-        attracted = tables.WHOLE.losses(options, now, batch, batch, labels, labels)[1]
+        config = Config(centres=option, patch_weight=0)
+        attracted = tables.WHOLE.losses(config, now, batch, batch, labels, labels)[1]
         by_hand = 0.5 * np.square(v - expected[labels]).sum(axis=1)
         np.testing.assert_allclose(attracted, by_hand, rtol=1e-5)
 

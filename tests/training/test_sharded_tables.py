@@ -13,7 +13,7 @@ from test_step import Small, sgd
 
 from fgu_jax import losses, memory
 from fgu_jax.bench.pieces.collectives import collective_bytes
-from fgu_jax.config import presets
+from fgu_jax.config import Config, presets
 from fgu_jax.losses import sharded as row_shards
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks.heads import unit
@@ -194,10 +194,8 @@ def _start(dtype, devices, shard_tables, num_images=N):
         seed=3,
         on_host=shard_tables,
     )
-    options = step.StepOptions(
-        steps_per_epoch=num_images // B, num_neighbors=K, shard_tables=shard_tables
-    )
-    one = step.make_train_step(network, optimizer, options)
+    config = Config(num_neighbors=K, shard_tables=shard_tables)
+    one = step.make_train_step(network, optimizer, config, num_images // B)
     traces = []
 
     def counted(*args):
@@ -397,9 +395,9 @@ def test_a_step_holds_no_copy_of_a_table(devices):
         )
 
     cut = devices > 1
-    options = step.StepOptions(steps_per_epoch=2, shard_tables=cut)
+    config = Config(shard_tables=cut)
     mapped = step.mapped_train_step(
-        step.make_train_step(Wide(), optimizer, options),
+        step.make_train_step(Wide(), optimizer, config, 2),
         make_mesh(devices),
         specs(shard_tables=cut),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fgu_jax import networks
+from fgu_jax.config import TRACED, Config
 from fgu_jax.inference.passes import Embedding
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks.heads import PatchHeads, unit
@@ -87,10 +88,8 @@ def _start(dtype, devices):
         patches=patches,
         seed=3,
     )
-    options = step.StepOptions(
-        steps_per_epoch=N // B, num_neighbors=5, color_jitter=0.3, erasing=0.5
-    )
-    one = step.make_train_step(network, optimizer, options)
+    config = Config(num_neighbors=5, color_jitter=0.3, erasing=0.5)
+    one = step.make_train_step(network, optimizer, config, N // B)
     return mesh, images, embedding, state, one
 
 
@@ -208,7 +207,7 @@ def test_weights_are_numbers_of_one_program():
 
         found = {}
         for weights in ((1.0, 0.5, 0.8), (0.0, 0.0, 2.0), (3.0, 2.0, 0.25)):
-            named = dict(zip(step.WEIGHTS, weights, strict=True))
+            named = dict(zip(TRACED, weights, strict=True))
             batch = shard_batch({"index": index}, mesh)
             after, loss = mapped(fresh(), images, batch, named)
             found[weights] = jax.device_get((after.params, loss))

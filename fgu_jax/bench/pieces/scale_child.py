@@ -60,7 +60,8 @@ def train(sizes: Scale, count: int) -> dict[str, Any]:
     one = step.make_train_step(
         build_network(config, AXIS),
         optimizer,
-        starting.step_options(config, steps_per_epoch),
+        config,
+        steps_per_epoch,
     )
     mapped: Any = step.mapped_train_step(one, mesh)
     resident = replicate(images, mesh)

@@ -13,6 +13,7 @@ from fgu_jax.bench.machine import Rates
 from fgu_jax.bench.measure import Options, Work, close, measure
 from fgu_jax.bench.rivals import torch_losses as plain_torch
 from fgu_jax.bench.sizes import Step
+from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 from fgu_jax.parallel.mesh import AXIS, make_mesh, replicate, shard_batch
 from fgu_jax.progress import Progress
@@ -44,9 +45,7 @@ def works(sizes: Step) -> list[Work]:
         ),
         "patch_memory": unit_rows(rng, (sizes.patches, sizes.images, _PATCH_DIM)),
     }
-    options = step.StepOptions(
-        steps_per_epoch=sizes.images // sizes.batch, crop=False, flip=False
-    )
+    config = Config(crop=False, flip=False)
     variables = _variables(sizes)
     rivals = {}
     if plain_torch.available() and sizes.backbone in _RIVAL_BACKBONES:
@@ -59,7 +58,7 @@ def works(sizes: Step) -> list[Work]:
             images,
             batches,
             tables,
-            options,
+            config,
             learning_rate=_RATE,
             narrow=sizes.precision == "bfloat16",
         )
@@ -67,7 +66,7 @@ def works(sizes: Step) -> list[Work]:
         Work(
             what=f"{sizes.backbone}, {sizes.height} x {sizes.width}, batch "
             f"{sizes.batch}, N {sizes.images:,}, {sizes.precision}",
-            run=_ours(sizes, variables, images, batches, tables, options),
+            run=_ours(sizes, variables, images, batches, tables, config),
             rivals=rivals,
             check=_check(sizes),
             operations=3 * _forward_operations(sizes, variables),
@@ -105,7 +104,7 @@ def _variables(sizes: Step) -> dict[str, Any]:
     return jax.device_get(jax.jit(initialise)(jax.random.key(0)))
 
 
-def _ours(sizes, variables, images, batches, tables, options):
+def _ours(sizes, variables, images, batches, tables, config):
     mesh = make_mesh(1)
     optimizer = make_optimizer(
         learning_rate=_RATE,
@@ -123,7 +122,9 @@ def _ours(sizes, variables, images, batches, tables, options):
         patches=tables["patch_memory"],
         seed=0,
     )
-    one = step.make_train_step(_network(sizes, AXIS), optimizer, options)
+    one = step.make_train_step(
+        _network(sizes, AXIS), optimizer, config, sizes.images // sizes.batch
+    )
 
     def shown(state, images, batch):  # rows of the tables beyond the images kept
         return one(state, None, batch | {"image": images[batch["index"] % _RESIDENT]})

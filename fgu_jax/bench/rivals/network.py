@@ -133,7 +133,7 @@ def train_step(
     images: np.ndarray,
     batches: np.ndarray,
     tables: dict[str, np.ndarray],
-    options: Any,
+    config: Any,
     *,
     learning_rate: float,
     narrow: bool,
@@ -165,7 +165,7 @@ def train_step(
         wide = contextlib.nullcontext()
         with torch.autocast(device, torch.bfloat16) if narrow else wide:
             v, parts = network(x)
-        loss = _loss(v.float(), parts.float(), rows, held, options)
+        loss = _loss(v.float(), parts.float(), rows, held, config)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -174,7 +174,7 @@ def train_step(
             for feature, label in zip(v.float(), rows.tolist(), strict=True):
                 row = (table[label] + feature) / 2
                 table[label] = row / row.norm()
-            table, rate = held["patch_memory"], options.patch_rate
+            table, rate = held["patch_memory"], config.patch_rate
             new = (1 - rate) * table[:, rows] + rate * parts.float()
             table[:, rows] = functional.normalize(new, dim=2)
         return loss.item()
@@ -182,14 +182,14 @@ def train_step(
     return work
 
 
-def _loss(v, parts, rows, held, options):
-    logits = v @ held["cluster_memory"].T / options.temperature
+def _loss(v, parts, rows, held, config):
+    logits = v @ held["cluster_memory"].T / config.temperature
     repelled = functional.cross_entropy(logits, rows)  # each image is its own cluster
     patch = 0.0
     for x, table in zip(parts, held["patch_memory"], strict=True):
         squared = x.square().sum(1)[:, None] + table.square().sum(1)[None, :]
-        exponents = -options.scale / 2 * (squared - 2 * x @ table.T)
+        exponents = -config.scale / 2 * (squared - 2 * x @ table.T)
         exponents = exponents.scatter(1, rows[:, None], -torch.inf)
-        nearest = exponents.topk(options.num_neighbors, dim=1).values
+        nearest = exponents.topk(config.num_neighbors, dim=1).values
         patch = patch + (exponents.logsumexp(1) - nearest.logsumexp(1)).mean()
-    return repelled + options.patch_weight * patch / len(parts)
+    return repelled + config.patch_weight * patch / len(parts)

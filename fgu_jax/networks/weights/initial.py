@@ -1,6 +1,5 @@
 """Where a network starts: at random, from ImageNet, from a file, from a checkpoint."""
 
-import difflib
 import hashlib
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fgu_jax.errors import InputError
+from fgu_jax.messages import did_you_mean, first_line
 from fgu_jax.networks.weights.names import Report, shapes, take_backbone, take_same
 from fgu_jax.networks.weights.pth import read_pth
 
@@ -58,12 +58,14 @@ def load_initial(
         return take_same(variables, read_checkpoint(path), str(path))
     if path.is_file():
         return take_backbone(backbone, variables, _read_file(path), str(path))
-    near = difflib.get_close_matches(init, ("random", "imagenet"), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "no such file or folder."
-    raise InputError(
-        f"init={init!r}: {hint} It is random, imagenet, a .safetensors or .pth file, "
-        "or the folder of a run"
+    hint = did_you_mean(
+        init,
+        ("random", "imagenet"),
+        otherwise="no such file or folder.",
+        then="It is random, imagenet, a .safetensors or .pth file, or the folder of "
+        "a run",
     )
+    raise InputError(f"init={init!r}: {hint}")
 
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:
@@ -83,9 +85,9 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path} is damaged or not a safetensors file ({text}): get it again"
+            f"{path} is damaged or not a safetensors file ({first_line(error)}): get "
+            "it again"
         ) from None
 
 
