@@ -8,6 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 
 _GRID = 2.0**24
+FLOOR = 0.01
+"""Similarities below it are left out: they are most of the entries, on features that
+tell little nearly all, and two in one cluster share ten times as much."""
 _WORK = 1 << 21  # pairs of entries that meet at once
 _TABLE = 1 << 22  # sums that are held at once
 _PAIRS = 1 << 20  # numbers gathered at once for distances
@@ -84,7 +87,8 @@ def shared_graph(encoding: sp.csr_array) -> sp.csr_array:
     """Float32 [N, N]: Jaccard similarities of the rows, symmetric, no diagonal.
 
     s(i, j) = shared / (2 - shared) with shared the sum over columns of min(V_i, V_j):
-    the sum of the least over that of the greatest, as each row sums to 1.
+    the sum of the least over that of the greatest, as each row sums to 1. What is
+    below ``FLOOR`` is left out.
     """
     count = encoding.shape[0]
     start, column = encoding.indptr.astype(np.int64), encoding.indices
@@ -97,6 +101,7 @@ def shared_graph(encoding: sp.csr_array) -> sp.csr_array:
     after[order] = np.arange(1, len(order) + 1)
     meets = np.cumsum(np.bincount(column, minlength=count))[column] - after
     total = np.concatenate([[0], np.cumsum(meets)])[start]
+    least_shared = 2 * FLOOR / (1 + FLOOR)
     found = []
     low = 0
     while low < count:
@@ -110,23 +115,14 @@ def shared_graph(encoding: sp.csr_array) -> sp.csr_array:
         cell = np.repeat((row[part] - low) * np.int64(count), size) + down_row[place]
         least = np.minimum(np.repeat(value[part], size), down_value[place])
         sums = np.bincount(cell, least, minlength=1)
-        here = np.flatnonzero(sums)
+        here = np.flatnonzero(sums >= least_shared)
         shared = np.minimum(sums[here], 1)
         i, j = np.divmod(here, count)
         similarity = _on_grid(shared / (2 - shared)).astype(np.float32)
-        found.append((i + low, j, similarity))
+        found.append(((i + low).astype(np.int32), j.astype(np.int32), similarity))
         low = high
-    upper = sp.csr_array(
-        (
-            np.concatenate([part[2] for part in found]),
-            (
-                np.concatenate([part[0] for part in found]).astype(np.int32),
-                np.concatenate([part[1] for part in found]).astype(np.int32),
-            ),
-        ),
-        (count, count),
-    )
-    upper.eliminate_zeros()
+    i, j, similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    upper = sp.csr_array((similarity, (i, j)), (count, count))
     return (upper + upper.T).tocsr()
 
 

@@ -64,8 +64,8 @@ def neighbour_graph(
 
     Returns:
       scipy.sparse.csr_array float32 [N, N], symmetric, 0..1, multiples of 2^-24,
-      nothing on the diagonal; what is absent is 0. Ties go by row, nothing depends
-      on the hardware, and no N x N matrix is held.
+      nothing on the diagonal; what is absent is 0, and so is what is below 0.01. Ties
+      go by row, nothing depends on the hardware, and no N x N matrix is held.
 
     Raises:
       InputError: NaN, a zero row, fewer or more cameras than rows, k below 1.

@@ -69,7 +69,8 @@ def tree(
     first_row = np.unique(groups, return_index=True)[1].astype(np.int64)
     size = np.bincount(groups, minlength=len(first_row)).astype(np.float64)
     low, high = np.sort(groups[np.stack([upper.row, upper.col])], axis=0)
-    edges = _Edges(low, high, upper.data, np.ones(len(low)))
+    pairs = np.ones(len(low)) if linkage == "complete" else None
+    edges = _Edges(low, high, upper.data, pairs)
     edges = edges.joined_by(np.arange(len(first_row)), linkage)
     merges = _rounds(edges, size, apart, linkage, max_distance)
     if max_distance >= 1:
@@ -90,10 +91,10 @@ def tree(
 class _Edges:
     """Pairs of clusters that share an edge of the graph, sorted by (low, high)."""
 
-    low: np.ndarray  # int64 [E]
-    high: np.ndarray  # int64 [E]
+    low: np.ndarray  # int [E]
+    high: np.ndarray  # int [E]
     value: np.ndarray  # float64 [E], the sum (or the least) over pairs of images
-    pairs: np.ndarray  # float64 [E], how many pairs of images are in the graph
+    pairs: np.ndarray | None  # float64 [E], how many of them the graph has; complete
 
     def similarity(self, size: np.ndarray, linkage: str) -> np.ndarray:
         every = size[self.low] * size[self.high]
@@ -110,16 +111,17 @@ class _Edges:
         code = code[here]
         begins = np.flatnonzero(np.diff(code, prepend=-1))
         if not len(begins):
-            return _Edges(begins, begins, np.empty(0), np.empty(0))
+            return _Edges(begins, begins, np.empty(0), None)
         low, high = np.divmod(code[begins], len(cluster))
         value = _JOIN[linkage].reduceat(self.value[here], begins)
-        pairs = np.add.reduceat(self.pairs[here], begins)
+        pairs = self.pairs
+        if pairs is not None:
+            pairs = np.add.reduceat(pairs[here], begins)
         return _Edges(low, high, value, pairs)
 
     def only(self, keep: np.ndarray) -> "_Edges":
-        return _Edges(
-            self.low[keep], self.high[keep], self.value[keep], self.pairs[keep]
-        )
+        pairs = None if self.pairs is None else self.pairs[keep]
+        return _Edges(self.low[keep], self.high[keep], self.value[keep], pairs)
 
 
 def _rounds(

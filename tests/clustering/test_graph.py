@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from fgu_jax.clustering import neighbour_graph
 from fgu_jax.clustering.cameras import centred
 from fgu_jax.clustering.graph import graph_of, unit_features
-from fgu_jax.clustering.neighbours import nearest_lists, on_device
+from fgu_jax.clustering.neighbours import nearest_lists, on_device, on_host
 from fgu_jax.errors import InputError
+from fgu_jax.retrieval import search
 
 RANDOM = np.random.default_rng(0)
 MIDDLE = RANDOM.standard_normal((9, 8)).repeat(7, axis=0)
@@ -48,7 +49,7 @@ def slowly(features, k1, k2):
     shared = np.minimum(encodings[:, None], encodings[None]).sum(axis=2)
     similarity = shared / (2 - shared)
     np.fill_diagonal(similarity, 0)
-    return similarity
+    return np.where(similarity < 0.01, 0, similarity)
 
 
 @pytest.mark.parametrize(("k1", "k2"), [(1, 1), (4, 1), (7, 3), (12, 4), (30, 6)])
@@ -78,6 +79,7 @@ def test_has_the_form_that_is_promised():
     assert graph.shape == (53, 53)
     assert (graph != graph.T).nnz == 0
     assert graph.diagonal().max() == 0
+    assert graph.data.min() >= 0.01 - 2**-24
     assert 0 < graph.data.min() <= graph.data.max() <= 1
     grid = graph.data.astype(np.float64) * 2**24
     assert (grid == grid.round()).all()
@@ -109,14 +111,21 @@ def test_length_does_not_count():
 @pytest.mark.parametrize("k", [1, 5, 20, 49])
 def test_devices_find_the_same_neighbours(features, k):
     unit = unit_features(features)
-    np.testing.assert_array_equal(on_device(unit, k), nearest_lists(unit, k))
+    np.testing.assert_array_equal(on_device(unit, k), on_host(unit, k))
+
+
+def test_neighbours_are_those_of_a_search():
+    unit = unit_features(GROUPS)
+    found, _ = search(unit, unit, k=12)  # none is double: each finds itself first
+    np.testing.assert_array_equal(nearest_lists(unit, 11), found)
 
 
 def test_devices_in_blocks(monkeypatch):
     unit = unit_features(RANDOM.standard_normal((300, 16)))
     unit[100:140] = unit[7]
     whole = on_device(unit, 12)
-    monkeypatch.setattr("fgu_jax.clustering.neighbours._ENTRIES", 300 * 64)
+    monkeypatch.setattr("fgu_jax.clustering.neighbours._DEVICE", 300 * 64)
+    monkeypatch.setattr("fgu_jax.clustering.neighbours._HOST", 300 * 40)
     np.testing.assert_array_equal(on_device(unit, 12), whole)
     np.testing.assert_array_equal(nearest_lists(unit, 12), whole)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
