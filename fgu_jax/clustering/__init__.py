@@ -1,1 +1,30 @@
-"""Clusters of features: made, judged, and how sure each image is of its own."""
+"""Clusters of features, without labels: made, judged, and how sure each image is.
+
+NumPy and SciPy in and out. Nothing here holds a matrix of all images by all images,
+and nothing knows of data, networks or files.
+"""
+
+from fgu_jax.clustering.automatic import Clustering, cluster, clustering
+from fgu_jax.clustering.compare import ClusterScores, compare
+from fgu_jax.clustering.graph import Graph, neighbour_graph
+from fgu_jax.clustering.linkage import (
+    average_linkage,
+    complete_linkage,
+    single_linkage,
+)
+from fgu_jax.clustering.merges import Tree, tree
+
+__all__ = [
+    "ClusterScores",
+    "Clustering",
+    "Graph",
+    "Tree",
+    "average_linkage",
+    "cluster",
+    "clustering",
+    "compare",
+    "complete_linkage",
+    "neighbour_graph",
+    "single_linkage",
+    "tree",
+]

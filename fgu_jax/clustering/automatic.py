@@ -1,0 +1,100 @@
+"""Clusters of features, told nothing: the scale comes from the data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fgu_jax.clustering.graph import Graph, graph_of
+from fgu_jax.clustering.linkage import check_wanted, into
+from fgu_jax.clustering.links import Pairs
+from fgu_jax.clustering.merges import tree
+
+MAX_DISTANCE = 0.73
+"""Two clusters whose images share less than about a quarter of their neighbours on
+the mean are not merged."""
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Clusters, and what they were made from.
+
+    Attributes:
+      labels: int32 [N], dense, numbered by first appearance.
+      graph: the graph that was clustered, with the k1 and k2 that were used.
+    """
+
+    labels: np.ndarray
+    graph: Graph
+
+    @property
+    def num_clusters(self) -> int:
+        """C."""
+        return int(self.labels.max(initial=-1)) + 1
+
+
+def cluster(
+    features: ArrayLike,
+    *,
+    max_distance: float | None = None,
+    num_clusters: int | None = None,
+    cameras: ArrayLike | None = None,
+    must_link: Pairs = (),
+    cannot_link: Pairs = (),
+) -> np.ndarray:
+    """Clusters of images: average linkage on ``neighbour_graph``, both at defaults.
+
+    Args:
+      features: float [N, D], of any length and from any network.
+      max_distance: merge while the mean Jaccard distance is no more, 0..1; 0.73 where
+        neither it nor ``num_clusters`` is given.
+      num_clusters: merge until so many are left, 1..N.
+      cameras: int [N]; features are centred by camera before they are compared.
+      must_link, cannot_link: pairs of rows, as in ``average_linkage``.
+
+    Returns:
+      NumPy int32 [N], dense, numbered by first appearance.
+
+    Raises:
+      InputError: NaN, a zero row, cameras of another length, a distance or a number
+        out of range, links that contradict each other.
+
+    >>> around = np.repeat(np.eye(3), 4, axis=0) + 0.1 * np.eye(12, 3)
+    >>> cluster(around).tolist()
+    [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
+    """
+    found = clustering(
+        features,
+        max_distance=max_distance,
+        num_clusters=num_clusters,
+        cameras=cameras,
+        must_link=must_link,
+        cannot_link=cannot_link,
+    )
+    return found.labels
+
+
+def clustering(
+    features: ArrayLike,
+    *,
+    max_distance: float | None = None,
+    num_clusters: int | None = None,
+    cameras: ArrayLike | None = None,
+    must_link: Pairs = (),
+    cannot_link: Pairs = (),
+) -> Clustering:
+    """``cluster``, with the graph and the scale that it was made at."""
+    if max_distance is None and num_clusters is None:
+        max_distance = MAX_DISTANCE
+    graph = graph_of(features, cameras=cameras)
+    count = graph.similarities.shape[0]
+    check_wanted(count, max_distance, num_clusters)
+    found = tree(
+        graph.similarities,
+        max_distance=1.0 if max_distance is None else max_distance,
+        must_link=must_link,
+        cannot_link=cannot_link,
+    )
+    if num_clusters is None:
+        return Clustering(found.after(len(found.first)), graph)
+    return Clustering(into(found, num_clusters), graph)

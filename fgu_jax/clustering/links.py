@@ -1,0 +1,98 @@
+"""Pairs of images that must, or must not, end in one cluster."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
+
+from fgu_jax.errors import InputError
+
+Pairs = ArrayLike | Iterable[tuple[int, int]]
+
+
+def by_first_row(labels: np.ndarray) -> np.ndarray:
+    """Int32 [N], the same groups, dense and numbered by first appearance.
+
+    >>> by_first_row(np.array([7, 2, 7, 0])).tolist()
+    [0, 1, 0, 2]
+    """
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int32)
+    number[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
+    return number[inverse]
+
+
+def joined(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Int32 [N]: the groups that the pairs (first, second) tie together.
+
+    >>> joined(4, np.array([2]), np.array([0])).tolist()
+    [0, 1, 0, 2]
+    """
+    ties = sp.coo_array((np.ones(len(first), bool), (first, second)), (count, count))
+    return by_first_row(sp.csgraph.connected_components(ties, directed=False)[1])
+
+
+def as_pairs(pairs: Pairs, name: str, count: int) -> np.ndarray:
+    """``pairs`` as int64 [P, 2] of rows 0..count-1.
+
+    Raises:
+      InputError: another shape, no integers, a row that is not there.
+
+    >>> as_pairs([(0, 2)], "must_link", 3).tolist()
+    [[0, 2]]
+    """
+    try:
+        array = np.asarray(pairs if hasattr(pairs, "__array__") else list(pairs))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(f"{name} holds no pairs: give rows (i, j)") from None
+    if array.size == 0:
+        return np.empty((0, 2), np.int64)
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+        raise InputError(
+            f"{name} has shape {list(array.shape)} of {array.dtype}: give pairs of "
+            "rows (i, j)"
+        )
+    out = array.astype(np.int64)
+    wrong = out[(out < 0) | (out >= count)]
+    if len(wrong):
+        raise InputError(
+            f"{name} names row {wrong[0]} of {count} images: give 0 to {count - 1}"
+        )
+    return out
+
+
+def start(
+    count: int, must_link: Pairs, cannot_link: Pairs
+) -> tuple[np.ndarray, np.ndarray]:
+    """The groups that the must-links make, and the pairs of groups kept apart.
+
+    Args:
+      count: N.
+      must_link, cannot_link: pairs of rows.
+
+    Returns:
+      groups int32 [N], dense, numbered by first appearance; apart int64 [P, 2], pairs
+      of groups, the lower number first.
+
+    Raises:
+      InputError: bad pairs; images that must and must not be together.
+
+    >>> groups, apart = start(4, [(0, 3)], [(3, 1)])
+    >>> groups.tolist(), apart.tolist()
+    ([0, 1, 2, 0], [[0, 1]])
+    """
+    must = as_pairs(must_link, "must_link", count)
+    cannot = as_pairs(cannot_link, "cannot_link", count)
+    groups = joined(count, must[:, 0], must[:, 1])
+    apart = groups[cannot].astype(np.int64)
+    against = np.flatnonzero(apart[:, 0] == apart[:, 1])
+    if len(against):
+        i, j = cannot[against[0]]
+        more = f" (and {len(against) - 1} more pairs)" if len(against) > 1 else ""
+        why = "is one image" if i == j else "must_link joins, directly or by others"
+        raise InputError(
+            f"cannot_link keeps apart rows {i} and {j}{more}, which {why}: "
+            "take one of the two links back"
+        )
+    return groups, np.sort(apart, axis=1)

@@ -1,0 +1,119 @@
+"""How many pictures of an individual there are, read off the neighbours alone.
+
+Of an individual with n pictures, each is among the n - 1 nearest of each other one:
+look one place further, and what is met is a stranger, who has nearer ones of its own.
+So the share of mutual neighbours among those newly met steps down past n - 1. It is
+counted in pairs and, as three agree by chance less easily, in triangles.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+
+from fgu_jax.clustering.encoding import listed
+
+REACH = 100
+"""Neighbours that are looked at: steps are seen up to half as far."""
+_SAMPLE = 4096  # images that are looked at: enough for two decimals
+_TABLE = 1 << 22  # entries of a table of ranks
+
+
+def neighbours_alike(lists: np.ndarray) -> tuple[float | None, float]:
+    """n - 1 where the neighbours show a step, and how high it is.
+
+    With f(k) the mutual pairs of an image within k places, plus its mutual triangles
+    divided by k - 1, f rises by 1 + 1 a place within the pictures of one individual
+    that no other disturbs. The step at k is
+
+      T(k) = (f(k) - f(k/2)) / (k/2) - (f(2k) - f(k)) / k,
+
+    the rise over the octave below less the rise over the octave above (triangles from
+    k = 4 on: an octave below needs two neighbours to have any). A step stands out
+    above 1 / sqrt(images looked at), two standard errors of a mean share, where it is
+    the highest within half an octave either way. Pictures come in bursts and bursts in
+    individuals: of several, the coarsest that is half as high as the highest is taken.
+
+    Args:
+      lists: int32 [N, k + 1], of ``nearest_lists``; ``REACH`` of them serve.
+
+    Returns:
+      k, the geometric mean of those about the step where T is nine tenths of the
+      highest there, None where no step stands out; the highest T.
+
+    >>> twelve = np.arange(12)
+    >>> three = [sorted(twelve, key=lambda j: (j // 3 != i // 3, -abs(i - j), j != i))
+    ...          for i in twelve]
+    >>> neighbours_alike(np.array(three)[:, :7])[0]
+    2.0
+    """
+    count, reach = len(lists), lists.shape[1] - 1
+    if reach < 2:
+        return None, 0.0
+    rows = np.arange(min(count, _SAMPLE)) * count // min(count, _SAMPLE)
+    pairs, triangles = _rises(lists, rows)
+    k = np.arange(1, reach // 2 + 1)
+    step = _steps(pairs, k) + np.where(k >= 4, _steps(triangles, k), 0)
+    least = max(1 / np.sqrt(len(rows)), step.max() / 2)
+    for place in np.flatnonzero(step >= least)[::-1]:
+        around = (k >= k[place] / np.sqrt(2)) & (k <= k[place] * np.sqrt(2))
+        if step[place] == step[around].max():
+            top = _run(step >= 0.9 * step[place], place)
+            return float(np.exp(np.log(k[top]).mean())), float(step[place])
+    return None, float(step.max())
+
+
+def _steps(rise: np.ndarray, k: np.ndarray) -> np.ndarray:
+    half = k // 2
+    below = (rise[k] - rise[half]) / (k - half)
+    return below - (rise[2 * k] - rise[k]) / k
+
+
+def _run(true: np.ndarray, place: int) -> slice:
+    """The places around ``place`` up to the next that are not ``true``."""
+    low = high = place
+    while low > 0 and true[low - 1]:
+        low -= 1
+    while high + 1 < len(true) and true[high + 1]:
+        high += 1
+    return slice(low, high + 1)
+
+
+def _rises(lists: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mutual pairs, and triangles / (k - 1), of the mean image within k = 0, 1, ..."""
+    count, reach = len(lists), lists.shape[1] - 1
+    rank = _mutual_ranks(lists)
+    far = reach + 1
+    pairs = np.zeros(far + 1)
+    triangles = np.zeros(far + 1)
+    block = max(1, min(256, _TABLE // count))
+    for low in range(0, len(rows), block):
+        mine = rank[rows[low : low + block]]
+        own = np.repeat(np.arange(mine.shape[0]), np.diff(mine.indptr))
+        pairs += np.bincount(mine.data, minlength=far + 1)
+        table = np.full((mine.shape[0], count), far, np.int16)
+        table[own, mine.indices] = mine.data
+        # A triangle is there from the place on at which its last pair is.
+        start = rank.indptr[mine.indices].astype(np.int64)
+        size = rank.indptr[mine.indices + 1] - start
+        place = np.arange(size.sum()) + np.repeat(start - np.cumsum(size) + size, size)
+        third = table[np.repeat(own, size), rank.indices[place]]
+        edges = np.maximum(np.repeat(mine.data, size), rank.data[place])
+        triangles += np.bincount(np.maximum(edges, third), minlength=far + 1)
+    others = np.maximum(np.arange(far) - 1, 1)
+    mean = [np.cumsum(found[:far]) / len(rows) for found in (pairs, triangles)]
+    return mean[0], mean[1] / others
+
+
+def _mutual_ranks(lists: np.ndarray) -> sp.csr_array:
+    """Int16 [N, N]: of two in each other's lists, the later place of the two."""
+    count, width = lists.shape
+    near = listed(lists, width, np.int16)
+    near.data = np.tile(np.arange(width, dtype=np.int16), count)
+    near.eliminate_zeros()
+    near.sort_indices()
+    far = near.T.tocsr()
+    far.sort_indices()
+    both = near.minimum(far)  # 0 where one of the two lacks it
+    both.eliminate_zeros()
+    later = near.maximum(far).multiply(both != 0).tocsr()
+    later.sort_indices()
+    return later
