@@ -14,6 +14,7 @@ _FIELDS = (
     "difficulty",
     "seed",
     "skip_bad",
+    "stream",
 )
 
 
@@ -88,6 +89,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             )
             if arguments.rerank
             else None,
+            stream=config.stream,
             progress=progress,
         )
     score.write_score(output, found, network)

@@ -10,7 +10,7 @@ from fgu_jax.data.dataset import (
 from fgu_jax.data.images import ImageSet
 from fgu_jax.data.load import load_dataset
 from fgu_jax.data.published import NAMES, canonical_name
-from fgu_jax.data.stream import StreamedImages, open_images
+from fgu_jax.data.stream import Images, StreamedImages, open_images
 from fgu_jax.data.synthetic.settings import Settings
 from fgu_jax.progress import Progress
 
@@ -18,6 +18,7 @@ __all__ = [
     "NAMES",
     "Dataset",
     "ImageSet",
+    "Images",
     "Labels",
     "Progress",
     "Settings",

@@ -1,6 +1,8 @@
 """Images that do not fit memory: decoded when they are asked for, ahead of time."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -18,8 +20,9 @@ SHARE = 0.5
 class StreamedImages:
     """Looks like uint8 [N, H, W, 3], and decodes the rows that are indexed.
 
-    ``batches`` is the way for training: it works ahead of whoever consumes it. Both
-    give, bit for bit, the rows of ``ImageSet.decode``.
+    ``batches`` is the way for training and ``slices`` that of a pass over all images:
+    both work ahead of whoever consumes them. All give, bit for bit, the rows of
+    ``ImageSet.decode``.
     """
 
     def __init__(self, images: ImageSet, height: int, width: int) -> None:
@@ -49,6 +52,25 @@ class StreamedImages:
             return decode_image(self.images.read(row), *self.shape[1:3])
         except UnreadableImage as error:
             raise InputError(f"{self.images.names[row]!r}: {error}") from error
+
+    def slices(self, rows: Sequence[slice]) -> Iterator[np.ndarray]:
+        """Decoded images of each of the slices, in order, decoded ahead.
+
+        Raises:
+          InputError: images of a slice cannot be read (their names).
+        """
+        threads = default_threads()
+        waiting: deque[Future[np.ndarray]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for each in rows:
+                    waiting.append(pool.submit(self.__getitem__, each))
+                    if len(waiting) > threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def batches(
         self, order: np.ndarray, *, threads: int | None = None, ahead: int = 4
@@ -81,6 +103,10 @@ class StreamedImages:
         yield from dataset.to_iter_dataset(options)
 
 
+Images = np.ndarray | StreamedImages
+"""uint8 [N, H, W, 3]: decoded, or decoded as they are asked for."""
+
+
 def open_images(
     images: ImageSet,
     height: int,
@@ -88,7 +114,7 @@ def open_images(
     *,
     stream: Literal["auto", "always", "never"] = "auto",
     progress: Progress | None = None,
-) -> np.ndarray | StreamedImages:
+) -> Images:
     """All images decoded, or a stream of them where they would not fit.
 
     Args:

@@ -12,14 +12,14 @@ import numpy as np
 
 from fgu_jax import retrieval
 from fgu_jax.clustering import quality as partition
-from fgu_jax.data import Dataset, Labels, StreamedImages, open_images
+from fgu_jax.data import Dataset, Images, Labels, open_images
 from fgu_jax.handcrafted.histogram import color_histogram
 from fgu_jax.inference.passes import fused
 from fgu_jax.progress import Progress
 from fgu_jax.retrieval.protocol import Protocol
 
 # Images uint8 [N, H, W, 3] to (global [N, D], patches [U, N, d]).
-Embed = Callable[[np.ndarray | StreamedImages], tuple[np.ndarray, np.ndarray]]
+Embed = Callable[[Images], tuple[np.ndarray, np.ndarray]]
 
 REPORTED = ("rank1", "rank5", "rank10", "mAP", "mINP")
 _BLOCK = 512  # images described at once
@@ -30,7 +30,7 @@ class Split:
     """The queries or the gallery: names, images uint8 [N, H, W, 3], and labels."""
 
     names: tuple[str, ...]
-    images: np.ndarray | StreamedImages
+    images: Images
     labels: Labels
 
 
@@ -162,7 +162,7 @@ class Judge:
 
 
 def _described(
-    images: np.ndarray | StreamedImages,
+    images: Images,
     describe: Callable[[np.ndarray], np.ndarray],
     what: str,
     progress: Progress | None,

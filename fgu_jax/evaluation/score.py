@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -57,6 +57,7 @@ def score(
     *,
     average_precisions: tuple[str, ...] = ("hits",),
     reranking: Reranking | None = None,
+    stream: Literal["auto", "always", "never"] = "auto",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Metrics of ``global``, ``local`` and ``fused``, plain and re-ranked.
@@ -66,6 +67,7 @@ def score(
       dataset: with query, gallery and their labels.
       average_precisions: ``hits``, ``trapezoid`` or both; the first is ``mAP``.
       reranking: its parameters; ``None`` leaves it out.
+      stream: decode images as needed: ``always``, ``never``, or by free memory.
       progress: called with (done, total, what).
 
     Returns:
@@ -82,11 +84,10 @@ def score(
     if dataset.query_labels is None or dataset.gallery_labels is None:
         raise InputError(f"{dataset.name} has no identities: nothing can be evaluated")
     labels = dataset.query_labels, dataset.gallery_labels
-    features = []
-    for images in (dataset.query, dataset.gallery):
-        pixels = images.decode(*embedder.size, progress=progress)
-        features.append(embedder.parts(pixels, progress=progress))
-        del pixels
+    features = [
+        embedder.of_set(images, stream=stream, progress=progress)
+        for images in (dataset.query, dataset.gallery)
+    ]
     rows: list[dict[str, Any]] = []
     counts: dict[str, int] = {}
     for part in features[0]:

@@ -4,7 +4,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -12,9 +12,11 @@ from PIL import Image
 
 from fgu_jax._version import __version__
 from fgu_jax.config import Config, fields_of
+from fgu_jax.data import Images, ImageSet, open_images
+from fgu_jax.data.images import describe_bad
 from fgu_jax.errors import InputError
 from fgu_jax.inference.network import build_network
-from fgu_jax.inference.passes import PARTS, Embedding, fused
+from fgu_jax.inference.passes import PARTS, Embedding
 from fgu_jax.inference.trained import read_trained
 from fgu_jax.parallel.mesh import make_mesh, replicate
 from fgu_jax.progress import Progress
@@ -64,23 +66,63 @@ class Embedder:
         sized = np.empty((len(images), *self.size, 3), np.uint8)
         for row, image in enumerate(images):
             sized[row] = self._resized(row, np.asarray(image))
-        return self.parts(sized, progress=progress)[part]
+        return self.parts(sized, (part,), progress=progress)[part]
+
+    def of_set(
+        self,
+        images: ImageSet,
+        parts: tuple[str, ...] = PARTS,
+        *,
+        stream: Literal["auto", "always", "never"] = "auto",
+        progress: Progress | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Features of a set of images, however many: streamed where they do not fit.
+
+        A feature depends on nothing but its image: images go through the network in
+        blocks of one fixed shape.
+
+        Args:
+          images: decoded to ``size``.
+          parts: of ``fused``, ``global`` and ``local``.
+          stream: as in ``data.open_images``; the features are the same.
+          progress: called with (done, total, what).
+
+        Returns:
+          Each of the parts, NumPy float32 [N, F], unit rows.
+
+        Raises:
+          InputError: images that cannot be read; all are looked for before the first
+            name is told.
+        """
+        opened = open_images(images, *self.size, stream=stream, progress=progress)
+        try:
+            return self.parts(opened, parts, progress=progress)
+        except InputError:
+            bad = images.find_bad()  # among those that are still to come, too
+            if not bad:
+                raise
+            raise InputError(describe_bad(bad, len(images))) from None
 
     def parts(
-        self, images: np.ndarray, *, progress: Progress | None = None
+        self,
+        images: Images,
+        parts: tuple[str, ...] = PARTS,
+        *,
+        progress: Progress | None = None,
     ) -> dict[str, np.ndarray]:
-        """All three features of images that have ``size`` already.
+        """Features of images that have ``size`` already.
 
         Args:
           images: uint8 [B, height, width, 3].
+          parts: of ``fused``, ``global`` and ``local``.
           progress: as in ``__call__``.
 
         Returns:
-          ``fused``, ``global`` and ``local``, NumPy float32 [B, F], unit rows.
+          Each of the parts, NumPy float32 [B, F], unit rows.
         """
         if len(images) == 0:
             raise InputError("0 images: give at least one")
-        return fused(*self._embedding(self._variables, images, progress=progress))
+        return self._embedding.parts(self._variables, images, parts, progress=progress)
 
     @functools.cached_property
     def identity(self) -> str:

@@ -8,15 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from fgu_jax._version import __version__
-from fgu_jax.data import ImageSet, load_dataset
-from fgu_jax.data.images import describe_bad
+from fgu_jax.data import load_dataset
 from fgu_jax.errors import InputError
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
-from fgu_jax.inference.passes import BLOCK
 from fgu_jax.progress import Progress
-
-_PART = 16 * BLOCK  # images that are held decoded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +41,6 @@ def embed_folder(
 ) -> FolderFeatures:
     """Features of every image below a folder, whatever its size.
 
-    A feature depends on nothing but its image: images go through the network in blocks
-    of one fixed shape.
-
     Args:
       embedder: from ``fgu_jax.load``.
       folder: any tree of images.
@@ -64,25 +57,8 @@ def embed_folder(
     dataset = load_dataset(
         "folder", data_dir=folder, skip_bad=skip_bad, progress=progress
     )
-    images = dataset.train
-    found = []
-    for start in range(0, len(images), _PART):
-        rows = range(start, min(start + _PART, len(images)))
-        pixels = _decode(images, rows, embedder.size)
-        found.append(embedder.parts(pixels)[part])
-        if progress:
-            progress(rows.stop, len(images), "features")
-    return FolderFeatures(images.names, np.concatenate(found), dataset.skipped)
-
-
-def _decode(images: ImageSet, rows: range, size: tuple[int, int]) -> np.ndarray:
-    try:
-        return images.take(rows).decode(*size)
-    except InputError:
-        bad = images.find_bad()  # in the parts that are still to come, too
-        if not bad:
-            raise
-        raise InputError(describe_bad(bad, len(images))) from None
+    found = embedder.of_set(dataset.train, (part,), stream="always", progress=progress)
+    return FolderFeatures(dataset.train.names, found[part], dataset.skipped)
 
 
 def write_features(

@@ -8,11 +8,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fgu_jax.data import StreamedImages
+from fgu_jax.data import Images, StreamedImages
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import AXIS, map_over_devices, shard_batch, shard_own
 from fgu_jax.progress import Progress
 
+PARTS = ("fused", "global", "local")  # the best of them first
 BLOCK = 64  # images in a compiled call, whatever the number asked for at once
 STATISTICS_IMAGES = 4096
 
@@ -37,16 +38,8 @@ class Embedding:
             out_specs=(P(AXIS), P(None, AXIS)),
         )
 
-    def _fetch(self, features: tuple) -> tuple[np.ndarray, np.ndarray]:
-        """NumPy arrays of all devices' rows, those of other processes too."""
-        return jax.device_get(self._gather(features))
-
     def __call__(
-        self,
-        variables: dict,
-        images: np.ndarray | StreamedImages,
-        *,
-        progress: Progress | None = None,
+        self, variables: dict, images: Images, *, progress: Progress | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Features of all images, in evaluation mode.
 
@@ -58,31 +51,86 @@ class Embedding:
         Returns:
           NumPy float [N, D] global and float [U, N, d] patch features, unit rows.
         """
-        total = len(images)
-        global_parts, patch_parts = [], []
-        waiting: list = []
+        blocks = self._blocks(variables, images, progress)
+        v, x = zip(*blocks, strict=True)
+        return np.concatenate(v), np.concatenate(x, axis=1)
 
-        def fetch():
+    def parts(
+        self,
+        variables: dict,
+        images: Images,
+        names: tuple[str, ...] = PARTS,
+        *,
+        progress: Progress | None = None,
+    ) -> dict[str, np.ndarray]:
+        """The named of ``PARTS`` of all images, float [N, F] each; see ``fused``."""
+        found: dict[str, np.ndarray] = {}
+        start = 0
+        for block in self._blocks(variables, images, progress):
+            rows = {k: v for k, v in fused(*block).items() if k in names}
+            stop = start + len(block[0])
+            for name, x in rows.items():
+                if start == 0:  # filled as it comes: nothing is held twice
+                    found[name] = np.empty((len(images), x.shape[1]), x.dtype)
+                found[name][start:stop] = x
+            start = stop
+        return found
+
+    def _blocks(
+        self, variables: dict, images: Images, progress: Progress | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Both features of each block of images, in order."""
+        total = len(images)
+        waiting: list[tuple[int, tuple]] = []
+
+        def fetched() -> tuple[np.ndarray, np.ndarray]:
             size, features = waiting.pop(0)
-            v, x = self._fetch(features)
-            global_parts.append(v[:size])
-            patch_parts.append(x[:, :size])
+            # NumPy arrays of all devices' rows, those of other processes too.
+            v, x = jax.device_get(self._gather(features))
+            return v[:size], x[:, :size]
 
         mine = processes.own_part(self._block, self._mesh)
-        for start, block in _blocks(images, self._block, mine):
+        for start, block in _padded_blocks(images, self._block, mine):
             size = min(self._block, total - start)
             features = self._embed(variables, shard_own(block, self._mesh))
             waiting.append((size, features))
-            if len(waiting) > 1:  # the device works on one while the last is copied
-                fetch()
             if progress:
                 progress(start + size, total, "features")
+            if len(waiting) > 1:  # the device works on one while the last is copied
+                yield fetched()
         while waiting:
-            fetch()
-        return np.concatenate(global_parts), np.concatenate(patch_parts, axis=1)
+            yield fetched()
 
 
-PARTS = ("fused", "global", "local")  # the best of them first
+class EmbedOnce:
+    """Both features of sets of images by one network, each set embedded once.
+
+    Args:
+      embedding: the passes of the network.
+    """
+
+    def __init__(self, embedding: Embedding):
+        self._embedding = embedding
+        self.network({})
+
+    def network(self, variables: dict) -> None:
+        """From now on features are by these variables; those known are dropped."""
+        self._variables = variables
+        self._known: dict[int, tuple[Images, tuple[np.ndarray, np.ndarray]]] = {}
+
+    def __call__(
+        self, images: Images, progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Features of all images, as ``Embedding`` gives them.
+
+        Args:
+          images: uint8 [N, H, W, 3]; the same object is the same set.
+          progress: of the pass, where one is made.
+        """
+        if id(images) not in self._known:  # kept with it, as an id may come again
+            found = self._embedding(self._variables, images, progress=progress)
+            self._known[id(images)] = images, found
+        return self._known[id(images)][1]
 
 
 def fused(global_features: Any, patches: Any) -> dict[str, Any]:
@@ -111,7 +159,7 @@ def fused(global_features: Any, patches: Any) -> dict[str, Any]:
 def first_statistics(
     network: Any,
     variables: dict,
-    images: np.ndarray | StreamedImages,
+    images: Images,
     mesh: Mesh,
     *,
     batch_size: int,
@@ -161,19 +209,25 @@ def _total_statistics(seen: list[dict]) -> dict:
     return walk(seen)
 
 
-def _blocks(
-    images: np.ndarray | StreamedImages, size: int, part: slice
+def _padded_blocks(
+    images: Images, size: int, part: slice
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Where each block of ``size`` begins, and that part of it that is asked for."""
-    for start in range(0, len(images), size):
-        first, last = start + part.start, min(start + part.stop, len(images))
-        if first >= len(images):  # one shape only: the rest repeats the last image
-            first, last = len(images) - 1, len(images)
-        block = np.asarray(images[first:last])
+    total = len(images)
+    starts = range(0, total, size)
+    # One shape only: what is beyond the last image repeats it.
+    firsts = [min(start + part.start, total - 1) for start in starts]
+    rows = [
+        slice(first, max(first + 1, min(start + part.stop, total)))
+        for start, first in zip(starts, firsts, strict=True)
+    ]
+    streamed = isinstance(images, StreamedImages)
+    blocks = images.slices(rows) if streamed else (images[each] for each in rows)
+    for start, block in zip(starts, blocks, strict=True):
         missing = part.stop - part.start - len(block)
         if missing:
             block = np.concatenate([block, np.repeat(block[-1:], missing, axis=0)])
-        yield start, block
+        yield start, np.asarray(block)
 
 
 def make_embed_step(network: Any) -> Callable[[dict, jax.Array], tuple]:

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from fgu_jax.config import Config
 from fgu_jax.data import (
     Dataset,
+    Images,
     ImageSet,
     Settings,
     StreamedImages,
@@ -29,7 +30,7 @@ from fgu_jax.progress import Progress
 
 def open_data(
     config: Config, data: Dataset | np.ndarray | None, progress: Progress | None
-) -> tuple[tuple[str, ...], np.ndarray | StreamedImages, Judge]:
+) -> tuple[tuple[str, ...], Images, Judge]:
     """Names and pixels for training, and the judge, who alone is handed labels.
 
     Args:
@@ -92,7 +93,7 @@ def read_dataset(config: Config, progress: Progress | None) -> Dataset:
     return dataset
 
 
-def fingerprint(names: tuple[str, ...], images: np.ndarray | StreamedImages) -> str:
+def fingerprint(names: tuple[str, ...], images: Images) -> str:
     """A digest of the training images as they are trained on, and of their names."""
     digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=16)
     for start in range(0, len(images), 1024):
@@ -100,9 +101,7 @@ def fingerprint(names: tuple[str, ...], images: np.ndarray | StreamedImages) -> 
     return digest.hexdigest()
 
 
-def place_images(
-    config: Config, images: np.ndarray | StreamedImages, mesh: Mesh
-) -> jax.Array | None:
+def place_images(config: Config, images: Images, mesh: Mesh) -> jax.Array | None:
     """The training images on the devices, or ``None`` where they stay on the host."""
     here = config.images_on_device != "never" and not isinstance(images, StreamedImages)
     if here and config.images_on_device == "auto":
@@ -113,9 +112,7 @@ def place_images(
     return replicate(images, mesh)
 
 
-def host_batches(
-    images: np.ndarray | StreamedImages, order: np.ndarray
-) -> Iterator[np.ndarray]:
+def host_batches(images: Images, order: np.ndarray) -> Iterator[np.ndarray]:
     """Batches of images for steps whose images are not on the device.
 
     Args:

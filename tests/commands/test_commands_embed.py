@@ -80,13 +80,18 @@ def test_any_number_at_once_gives_the_same_bits(network):
         np.testing.assert_array_equal(network(images[start:stop]), whole[start:stop])
 
 
-def test_more_images_than_are_held_at_once(network, photos, monkeypatch):
-    whole = embed_folder(network, photos)
+def test_streamed_and_decoded_images_give_the_same_bits(network, photos):
+    images = load_dataset("folder", data_dir=photos).train
+    many = images.take([*range(24)] * 8)  # three blocks
+    whole = network.of_set(many, stream="never")
     seen = []
-    monkeypatch.setattr("fgu_jax.inference.folder._PART", 10)
-    found = embed_folder(network, photos, progress=lambda *args: seen.append(args))
-    np.testing.assert_array_equal(found.features, whole.features)
-    assert [s[:2] for s in seen if s[2] == "features"] == [(10, 24), (20, 24), (24, 24)]
+    streamed = network.of_set(
+        many, ("fused",), stream="always", progress=lambda *args: seen.append(args)
+    )
+    assert list(streamed) == ["fused"]
+    np.testing.assert_array_equal(streamed["fused"], whole["fused"])
+    np.testing.assert_array_equal(streamed["fused"], network(many.decode(32, 16)))
+    assert seen == [(done, 192, "features") for done in (64, 128, 192)]
 
 
 def _spoil(folder):
@@ -98,9 +103,8 @@ def _spoil(folder):
 
 
 def test_unreadable_images_are_named_and_left_out_only_if_asked(
-    run_command, trained_run, photos, tmp_path, monkeypatch
+    run_command, trained_run, photos, tmp_path
 ):
-    monkeypatch.setattr("fgu_jax.inference.folder._PART", 4)
     shutil.copytree(photos, tmp_path / "photos")
     _spoil(tmp_path / "photos")
     given = (f"--images={tmp_path / 'photos'}", f"--output={tmp_path / 'f.npz'}")
