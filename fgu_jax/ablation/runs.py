@@ -19,9 +19,9 @@ from fgu_jax.data import Dataset
 from fgu_jax.errors import InputError, InUse
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.runs import lock as run_lock
-from fgu_jax.training import checks as starting
 from fgu_jax.training import images as training_data
 from fgu_jax.training import loop
+from fgu_jax.training.checks import validate_before_data
 
 _LOOK_SECONDS = 5.0  # between looks at what other processes train
 
@@ -173,7 +173,7 @@ def make(
     """
     for one in planned:
         if finished(one) is None:
-            starting.check_before_data(one.config, make_mesh(one.config.devices))
+            validate_before_data(one.config, make_mesh(one.config.devices))
     data = _DatasetOfSeed()
     left = dict(enumerate(planned))
     waits = False

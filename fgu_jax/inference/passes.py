@@ -221,8 +221,10 @@ def _padded_blocks(
         slice(first, max(first + 1, min(start + part.stop, total)))
         for start, first in zip(starts, firsts, strict=True)
     ]
-    streamed = isinstance(images, StreamedImages)
-    blocks = images.slices(rows) if streamed else (images[each] for each in rows)
+    if isinstance(images, StreamedImages):
+        blocks = images.slices(rows)
+    else:
+        blocks = (images[each] for each in rows)
     for start, block in zip(starts, blocks, strict=True):
         missing = part.stop - part.start - len(block)
         if missing:

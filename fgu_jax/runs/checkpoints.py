@@ -193,9 +193,24 @@ class Checkpoints:
         self._check(step, network, self._read_history(step)[1])
         return network
 
-    def history(self) -> dict:
-        """The history item of the newest checkpoint."""
-        return self._read_history(self._step())[0]
+    def past(self, fingerprint: str) -> dict:
+        """The history of the newest checkpoint; one of no epochs where there is none.
+
+        Args:
+          fingerprint: digest of the training images.
+
+        Raises:
+          InputError: the checkpoint is of a run on other images.
+        """
+        if self.latest() is None:
+            return {"epochs": [], "fingerprint": fingerprint}
+        saved = self._read_history(self._step())[0]
+        if saved["fingerprint"] != fingerprint:
+            raise InputError(
+                f"the run was trained on other images ({saved['fingerprint'][:8]}, now "
+                f"{fingerprint[:8]}): resume it on the same data"
+            )
+        return saved
 
     def close(self) -> None:
         """Waits for what is being written."""

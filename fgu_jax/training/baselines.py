@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from fgu_jax.config import Config
-from fgu_jax.data import Dataset, StreamedImages, leaks
+from fgu_jax.data import Dataset, Images, leaks
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.results import print_summary
 from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
@@ -21,7 +21,7 @@ from fgu_jax.progress import Progress, bar
 from fgu_jax.runs import folder as run_folder
 from fgu_jax.runs.metrics import Tracker
 from fgu_jax.runs.record import RunRecord
-from fgu_jax.training import images as training_data
+from fgu_jax.training.images import fingerprint, open_data
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
     mesh = make_mesh(1)
     run_folder.check(config)
     with bar(console) as progress:
-        names, images, judge = training_data.open_data(config, data, progress)
+        names, images, judge = open_data(config, data, progress)
     if judge.test is None:
         why = judge.warning or f"{config.dataset} has no identities to evaluate with"
         raise InputError(
@@ -75,7 +75,7 @@ def run(
             RunRecord(
                 config.directory,
                 mesh=mesh,
-                fingerprint=training_data.fingerprint(gallery.names, gallery.images),
+                fingerprint=fingerprint(gallery.names, gallery.images),
                 num_images=len(images),
                 step=0,
                 leak_check=None if leak_check is None else asdict(leak_check),
@@ -99,7 +99,7 @@ def run(
 
 
 def _features(
-    config: Config, images: np.ndarray | StreamedImages, progress: Progress
+    config: Config, images: Images, progress: Progress
 ) -> Callable[[np.ndarray], np.ndarray]:
     if config.method == "lomo":
         return lomo

@@ -1,7 +1,6 @@
-"""What a run needs before its first epoch: checks, its past, optimiser."""
+"""What is validated before a run begins, and what is warned of."""
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from fgu_jax import networks
@@ -10,28 +9,10 @@ from fgu_jax.errors import InputError
 from fgu_jax.losses import check_num_neighbors
 from fgu_jax.merging import refuse_what_does_not_fit
 from fgu_jax.parallel import processes
-from fgu_jax.runs.checkpoints import Checkpoints
-from fgu_jax.training.optimizer import make_optimizer
+from fgu_jax.training.regrouping import clusters_a_merge, kmeans_clusters
 
 
-def saved_history(checkpoints: Checkpoints, digest: str) -> dict:
-    """What the newest checkpoint says of the past, or an empty history.
-
-    Raises:
-      InputError: the checkpoint is of a run on other images.
-    """
-    if checkpoints.latest() is None:
-        return {"epochs": [], "fingerprint": digest}
-    saved = checkpoints.history()
-    if saved["fingerprint"] != digest:
-        raise InputError(
-            f"the run was trained on other images ({saved['fingerprint'][:8]}, now "
-            f"{digest[:8]}): resume it on the same data"
-        )
-    return saved
-
-
-def check_before_data(config: Config, mesh: Mesh) -> None:
+def validate_before_data(config: Config, mesh: Mesh) -> None:
     """Refuses, before any image is read, what can never run.
 
     Raises:
@@ -55,7 +36,7 @@ def check_before_data(config: Config, mesh: Mesh) -> None:
     )
 
 
-def check_with_data(config: Config, num_images: int) -> None:
+def validate_with_data(config: Config, num_images: int) -> None:
     """Refuses what the number of images rules out.
 
     Raises:
@@ -111,45 +92,3 @@ def never_merges(config: Config) -> str | None:
             f"no clusters will merge: {start} is after merge_stop {config.merge_stop}"
         )
     return f"no clusters will merge: epochs is {config.epochs}, {start}"
-
-
-def clusters_a_merge(config: Config, num_images: int) -> int:
-    """n = floor(gamma N), the clusters that a merge step removes."""
-    # A decimal gamma such as 0.29 of 100 is 28.999... in binary.
-    return int(np.floor(config.merge_fraction * num_images + 1e-9))
-
-
-def kmeans_clusters(config: Config, num_images: int) -> int:
-    """K of k-means: what is asked for, or 750 of every 12,936 images, as PUL.
-
-    Raises:
-      InputError: more than there are images.
-    """
-    count = config.kmeans_clusters
-    if count is None:
-        return min(num_images, max(2, round(num_images * 750 / 12_936)))
-    if count > num_images:
-        raise InputError(
-            f"kmeans_clusters is {count} of {num_images} images: give {num_images} or "
-            "fewer"
-        )
-    return count
-
-
-def optimizer_for(config: Config, variables: dict, steps_per_epoch: int):
-    """SGD as the configuration has it, for variables or their shapes."""
-    params = variables["params"]
-    if config.train_patch_generator:
-        frozen = jax.tree.map(lambda _: False, params)
-    else:
-        frozen = networks.frozen_parameters(params)
-    drop = config.lr_drop_epoch
-    return make_optimizer(
-        learning_rate=config.learning_rate,
-        head_learning_rate=config.head_learning_rate,
-        drop_at_step=None if drop is None else drop * steps_per_epoch,
-        drop_factor=config.lr_drop_factor,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        frozen=frozen,
-    )

@@ -10,14 +10,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fgu_jax.config import TRACED, Config
-from fgu_jax.data import StreamedImages
+from fgu_jax.data import Images
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import shard_batch, shard_own
 from fgu_jax.progress import Progress
+from fgu_jax.training.health import FiniteLosses
 from fgu_jax.training.images import host_batches, place_images
 from fgu_jax.training.state import TrainState, specs
 from fgu_jax.training.step import chunked_train_step, mapped_train_step
-from fgu_jax.training.stopping import StopRequest, Watch
+from fgu_jax.training.stopping import StopRequest
 
 MOST_STEPS = 64  # of a dispatch, where the configuration does not say
 SECONDS = 0.5  # that a dispatch should last, so that a stop is seen within a second
@@ -41,7 +42,7 @@ class Epochs:
         self,
         config: Config,
         train_step: Callable,
-        images: np.ndarray | StreamedImages,
+        images: Images,
         mesh: Mesh,
     ):
         self._config, self._images, self._mesh = config, images, mesh
@@ -72,14 +73,14 @@ class Epochs:
         rows = np.flatnonzero(jax.device_get(state.labels) >= 0)
         order = epoch_order(seed, epoch, len(self._images), size, rows)
         before = (epoch - 1) * len(order)
-        watch = Watch(epoch)
+        finite = FiniteLosses(epoch)
         what = f"epoch {epoch}"
         dispatches = self._run(state, order, int(state.step) - before, stop)
         for done, count, now, losses in dispatches:
             state = now
-            if watch.push(before + done - count + 1, losses):
+            if finite.push(before + done - count + 1, losses):
                 progress(done, len(order), what)
-        watch.check()
+        finite.check()
         return state
 
     def _by_step(self, state, order, done, stop) -> Iterator[tuple]:

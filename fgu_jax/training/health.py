@@ -1,10 +1,12 @@
-"""A watch on the run: what can be seen to go wrong between epochs.
+"""A watch on the run: what can be seen to go wrong, within an epoch and between two.
 
-Losses and gradients that are not finite end a run within the epoch (``stopping``).
-Here, after each epoch: a cluster that swallows the images, features that collapse to a
-point, memory rows that are not of unit length. The figures stand in ``metrics.jsonl``;
+Losses and gradients that are not finite end a run within the epoch. After each epoch: a
+cluster that swallows the images, features that collapse to a point, memory rows that
+are not of unit length. The figures stand in ``metrics.jsonl``;
 what is complained of depends on them and on the configuration alone.
 """
+
+import time
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +14,60 @@ import numpy as np
 
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
+from fgu_jax.parallel import processes
 from fgu_jax.training.state import TrainState
 
 # A cluster is large only beside the others: of 5 clusters one may well hold a third.
 _TIMES_EVEN_SHARE = 5
 _UNIT_TOLERANCE = 1e-3  # float32 rows are unit to 2e-7
+
+
+class FiniteLosses:
+    """Refuses losses that are not finite, late, so that no device waits for the host.
+
+    ``push`` keeps a step's losses; about once a second those of all but the newest
+    steps are fetched and checked.
+
+    Raises:
+      InputError: a loss or gradient is not finite; epoch, step and what to try.
+    """
+
+    def __init__(self, epoch: int, *, every: float = 1.0, most: int = 64):
+        self._epoch, self._every, self._most = epoch, every, most
+        self._pending: list[tuple[int, dict]] = []
+        self._last = time.monotonic()
+
+    def push(self, step: int, losses: dict) -> bool:
+        """Keeps losses; true where the host looked at older ones.
+
+        Args:
+          step: the step that they are of, or the first of several.
+          losses: scalars, or arrays [S] of S steps in a row.
+        """
+        self._pending.append((step, losses))
+        # Several processes must find a loss that is not finite at the same step.
+        due = not processes.several() and time.monotonic() - self._last > self._every
+        if not due and len(self._pending) < self._most:
+            return False
+        self.check(all_but=1)
+        self._last = time.monotonic()
+        return True
+
+    def check(self, *, all_but: int = 0) -> None:
+        """Fetches what was pushed and refuses what is not finite."""
+        cut = len(self._pending) - all_but
+        ready, self._pending = self._pending[:cut], self._pending[cut:]
+        values = jax.device_get([losses for _, losses in ready])
+        for (step, _), losses in zip(ready, values, strict=True):
+            table = np.stack([np.atleast_1d(x) for x in losses.values()], axis=1)
+            wrong = np.argwhere(~np.isfinite(table))
+            if len(wrong):
+                later, which = wrong[0]
+                raise InputError(
+                    f"{list(losses)[which]} is {table[later, which]} in epoch "
+                    f"{self._epoch}, step {step + later}: the last checkpoint stays; "
+                    "try a lower learning_rate, or another seed"
+                )
 
 
 def figures(state: TrainState) -> dict[str, float]:

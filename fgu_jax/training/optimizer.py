@@ -5,6 +5,30 @@ from typing import Any
 import jax
 import optax
 
+from fgu_jax import networks
+from fgu_jax.config import Config
+
+
+def optimizer_for(
+    config: Config, variables: dict, steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """SGD as the configuration has it, for variables or their shapes."""
+    params = variables["params"]
+    if config.train_patch_generator:
+        frozen = jax.tree.map(lambda _: False, params)
+    else:
+        frozen = networks.frozen_parameters(params)
+    drop = config.lr_drop_epoch
+    return make_optimizer(
+        learning_rate=config.learning_rate,
+        head_learning_rate=config.head_learning_rate,
+        drop_at_step=None if drop is None else drop * steps_per_epoch,
+        drop_factor=config.lr_drop_factor,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        frozen=frozen,
+    )
+
 
 def make_optimizer(
     *,

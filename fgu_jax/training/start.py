@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from fgu_jax.config import Config
-from fgu_jax.data import StreamedImages
+from fgu_jax.data import Images
 from fgu_jax.inference.network import build_network
 from fgu_jax.inference.passes import first_statistics
 from fgu_jax.inference.trained import read_run
@@ -18,7 +17,7 @@ from fgu_jax.parallel.mesh import AXIS, replicate
 
 
 def first_variables(
-    config: Config, mesh: Mesh, images: np.ndarray | StreamedImages
+    config: Config, mesh: Mesh, images: Images
 ) -> tuple[dict[str, Any], list[str]]:
     """Variables of a new run, on the mesh, and what is to be said of their weights.
 

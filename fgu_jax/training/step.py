@@ -84,7 +84,8 @@ def make_train_step(
                 mutable=["batch_stats"],
             )
             everyone = tables.gather(features, labels, index)
-            each = of_tables.losses(config, state, features, everyone, labels, index)
+            own = {"labels": labels, "index": index}
+            each = of_tables.losses(config, state, features, batch=everyone, **own)
             repelled, attracted = jnp.mean(each[0]), jnp.mean(each[1])
             total = weight["global_weight"] * (repelled + attract_weight * attracted)
             patch = jnp.zeros((), total.dtype)
@@ -101,7 +102,7 @@ def make_train_step(
         parts = lax.pmean(parts, AXIS)
         updates, opt_state = optimizer.update(grad, state.opt_state, state.params)
         grad_norm = optax.tree.norm(grad)
-        written = tables.after(everyone, grad_norm)
+        written = tables.wait_for_gradient(everyone, grad_norm)
         cluster_memory, patch_memory = of_tables.updated(config, state, written)
         named = dict(zip(LOSSES, parts, strict=True))
         new_state = state.replace(

@@ -17,7 +17,7 @@ from fgu_jax.training.state import TrainState
 class Tables(NamedTuple):
     """Two functions of one device, under the mapped axis ``data``.
 
-    ``losses(config, state, features, batch, labels, index)`` gives repelled and
+    ``losses(config, state, features, *, batch, labels, index)`` gives repelled and
     attracted loss [b] and PEDAL [U, b] (``None`` where it has no weight) of the
     device's own examples; ``updated(config, state, batch)`` the next V and W.
     ``config`` is the step's, ``batch`` is the whole one.
@@ -45,7 +45,7 @@ def _centres(config, state: TrainState) -> jax.Array:
     return state.cluster_memory if config.centres == "memory" else state.centres
 
 
-def after(batch: Gathered, norm: jax.Array) -> Gathered:
+def wait_for_gradient(batch: Gathered, norm: jax.Array) -> Gathered:
     """The batch, not before the gradient of this norm was taken.
 
     Tables are written in place only if all reads of them are known to be over, and an
@@ -59,7 +59,7 @@ def after(batch: Gathered, norm: jax.Array) -> Gathered:
     )
 
 
-def _losses_of_whole(config, state: TrainState, features, batch, labels, index):
+def _losses_of_whole(config, state: TrainState, features, *, batch, labels, index):
     del batch
     repelled = losses.repelled_loss(
         features.global_features,
@@ -94,7 +94,7 @@ def _updated_whole(config, state: TrainState, batch: Gathered):
     )
 
 
-def _losses_of_shards(config, state: TrainState, features, batch, labels, index):
+def _losses_of_shards(config, state: TrainState, features, *, batch, labels, index):
     del labels, index
     repelled, attracted = row_shards.rafl_losses(
         features.global_features,

@@ -21,7 +21,7 @@ from fgu_jax.config import presets
 from fgu_jax.errors import InputError, NotWritten
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import make_mesh
-from fgu_jax.training import checks as starting
+from fgu_jax.training.checks import validate_before_data
 
 TRAIN = Path(__file__).parents[2] / "experiments" / "train.py"
 # Few and small steps: float32 is summed in another order by other engines.
@@ -275,11 +275,11 @@ def test_a_job_that_cannot_be_joined_is_refused(run_command, monkeypatch):
 
 def test_a_process_without_a_device_is_refused_before_data_are_read(monkeypatch):
     config = presets.resolve(SMALL_RUN | {"devices": 2})
-    starting.check_before_data(config, make_mesh(2))
+    validate_before_data(config, make_mesh(2))
     monkeypatch.setattr(jax, "process_count", lambda: 3)
     line = r"devices is 2 with 3 processes, and 2 would have none: leave --devices out"
     with pytest.raises(InputError, match=line):
-        starting.check_before_data(config, make_mesh(2))
+        validate_before_data(config, make_mesh(2))
 
 
 @dataclasses.dataclass(frozen=True)

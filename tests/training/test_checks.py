@@ -5,7 +5,7 @@ import pytest
 from fgu_jax.config import presets
 from fgu_jax.errors import InputError
 from fgu_jax.parallel import machine
-from fgu_jax.training import checks as starting
+from fgu_jax.training import checks
 
 MANY = 40_000  # a matrix of 11.92 GiB
 
@@ -26,8 +26,8 @@ def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, chang
     )
     config = presets.resolve(changes)
     with pytest.raises(InputError, match=line):
-        starting.check_with_data(config, MANY)
-    starting.check_with_data(config, 2_000)
+        checks.validate_with_data(config, MANY)
+    checks.validate_with_data(config, 2_000)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, chang
     ],
 )
 def test_no_matrix_is_asked_for_where_none_is_held(small_machine, changes):
-    starting.check_with_data(presets.resolve(changes), MANY)
+    checks.validate_with_data(presets.resolve(changes), MANY)
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_no_matrix_is_asked_for_where_none_is_held(small_machine, changes):
     ],
 )
 def test_a_run_that_will_never_merge_is_told_of(changes, said):
-    assert starting.never_merges(presets.resolve({"preset": "quick"} | changes)) == said
+    assert checks.never_merges(presets.resolve({"preset": "quick"} | changes)) == said

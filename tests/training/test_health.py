@@ -216,3 +216,19 @@ def test_a_run_that_collapses_warns_or_stops(trained_run, tmp_path):
 
 def test_the_quick_preset_has_the_watch_on():
     assert presets.resolve({"dataset": "synthetic"}).watch == "warn"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_is_named(value):
+    losses = health.FiniteLosses(3)
+    losses.push(7, {"loss": np.float32(1)})
+    losses.push(8, {"loss": np.float32(value)})
+    with pytest.raises(InputError, match=rf"loss is {value} in epoch 3, step 8"):
+        losses.check()
+
+
+def test_losses_are_read_one_step_late():
+    losses = health.FiniteLosses(1, every=0.0)
+    assert losses.push(1, {"loss": np.float32(np.nan)})  # not read: the newest
+    with pytest.raises(InputError, match="step 1"):
+        losses.push(2, {"loss": np.float32(0)})

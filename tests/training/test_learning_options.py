@@ -65,7 +65,8 @@ def test_centres_may_be_the_memory():
     batch = Gathered(v, np.zeros((1, 4, 2)), labels, labels)
     for option, expected in (("merge", centres), ("memory", table)):
         config = Config(centres=option, patch_weight=0)
-        attracted = tables.WHOLE.losses(config, now, batch, batch, labels, labels)[1]
+        own = {"labels": labels, "index": labels}
+        attracted = tables.WHOLE.losses(config, now, batch, batch=batch, **own)[1]
         by_hand = 0.5 * np.square(v - expected[labels]).sum(axis=1)
         np.testing.assert_allclose(attracted, by_hand, rtol=1e-5)
 

@@ -1,9 +1,11 @@
 """A whole run on drawn images: train, merge, save, stop, resume, load."""
 
+import ast
 import csv
 import dataclasses
 import json
 import signal
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,10 +16,13 @@ import fgu_jax
 from fgu_jax.config import presets
 from fgu_jax.data import Labels, Settings, load_dataset
 from fgu_jax.errors import InputError
+from fgu_jax.inference.passes import Embedding
 from fgu_jax.inference.trained import read_run
 from fgu_jax.runs import checkpoints
 from fgu_jax.training import loop
-from fgu_jax.training.stopping import Stopped, Watch
+from fgu_jax.training.epoch import Epochs
+from fgu_jax.training.health import FiniteLosses
+from fgu_jax.training.stopping import Stopped
 
 SMALL = SMALL_RUN | {"eval_every": 2}
 
@@ -84,18 +89,18 @@ def test_a_run_leaves_what_it_promises(whole, dataset):
 def test_a_stopped_run_resumes_bit_for_bit(
     whole, dataset, tmp_path, monkeypatch, at_step
 ):
-    push = Watch.push
+    push = FiniteLosses.push
 
     def push_and_stop(self, step, losses):
         if step == at_step:
             signal.raise_signal(signal.SIGTERM)
         return push(self, step, losses)
 
-    monkeypatch.setattr(Watch, "push", push_and_stop)
+    monkeypatch.setattr(FiniteLosses, "push", push_and_stop)
     with pytest.raises(Stopped) as stopped:
         loop.fit(_config(tmp_path / "run"), dataset, quiet=True)
     assert stopped.value.code == 143
-    monkeypatch.setattr(Watch, "push", push)
+    monkeypatch.setattr(FiniteLosses, "push", push)
     resumed = loop.fit(_config(tmp_path / "run", resume=True), dataset, quiet=True)
     _assert_same_run(resumed.directory, whole.directory)
 
@@ -110,7 +115,7 @@ def test_a_run_killed_between_checkpoints_resumes(
         if self._epoch == 4:  # after the checkpoint of epoch 2 and epoch 3's record
             raise Killed
 
-    monkeypatch.setattr(Watch, "check", die)
+    monkeypatch.setattr(FiniteLosses, "check", die)
     with pytest.raises(Killed):
         loop.fit(_config(tmp_path / "run"), dataset, quiet=True)
     monkeypatch.undo()
@@ -142,6 +147,59 @@ def test_identities_move_no_training_figure(whole, dataset, tmp_path):
         }
     assert run.history[-1]["nmi"] != whole.history[-1]["nmi"]
     np.testing.assert_array_equal(run.clusters, whole.clusters)
+
+
+@pytest.fixture
+def embedded(monkeypatch):
+    """The sizes of the sets of images that are embedded, in order; "epoch" between."""
+    seen = []
+    embed, train = Embedding.__call__, Epochs.__call__
+
+    def embed_and_note(self, variables, images, *, progress=None):
+        seen.append(len(images))
+        return embed(self, variables, images, progress=progress)
+
+    def train_and_note(self, *args):
+        seen.append("epoch")
+        return train(self, *args)
+
+    monkeypatch.setattr(Embedding, "__call__", embed_and_note)
+    monkeypatch.setattr(Epochs, "__call__", train_and_note)
+    return seen
+
+
+@pytest.mark.parametrize("changes", [{}, {"merge_stop": 4}, {"centres": "epoch"}])
+def test_each_set_is_embedded_once_after_the_last_step(
+    dataset, tmp_path, embedded, changes
+):
+    changes = {"report": True, "stream": "always"} | changes
+    run = loop.fit(_config(tmp_path / "run", **changes), dataset, quiet=True)
+    assert (run.directory / "report" / "index.html").exists()
+    sets = sorted(map(len, (dataset.train, dataset.query, dataset.gallery)))
+    starts = [place for place, what in enumerate(embedded) if what == "epoch"]
+    assert sorted(embedded[starts[-1] + 1 :]) == sets
+    assert sorted(embedded[: starts[0]]) == sets
+    embedded.clear()
+    config = dataclasses.replace(run.config, resume=True)
+    again = loop.fit(config, dataset, quiet=True)
+    np.testing.assert_array_equal(again.clusters, run.clusters)
+    assert sorted(embedded) == sets
+
+
+def test_an_untrained_run_embeds_each_set_once(dataset, tmp_path, embedded):
+    config = _config(tmp_path / "run", epochs=0, report=True)
+    loop.fit(config, dataset, quiet=True)
+    sets = map(len, (dataset.train, dataset.query, dataset.gallery))
+    assert sorted(embedded) == sorted(sets)
+
+
+def test_no_function_of_training_takes_many_arguments():
+    for path in Path(loop.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert len(node.args.posonlyargs + node.args.args) <= 5, node.name
+                if path.name in ("loop.py", "session.py"):
+                    assert node.end_lineno - node.lineno < 60, node.name
 
 
 def test_streamed_images_train_alike(whole, dataset, tmp_path):

@@ -17,6 +17,7 @@ from fgu_jax.errors import InputError
 from fgu_jax.inference.trained import read_run
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.training import loop, regrouping
+from fgu_jax.training.images import open_data
 from fgu_jax.training.stopping import Stopped
 
 SMALL = SMALL_RUN | {"eval_every": 2}
@@ -147,12 +148,10 @@ def test_pul_clusters_anew_and_trains_on_reliable_images(pul, dataset):
 
 
 def test_pul_leaves_images_out(pul, dataset):
-    _, images, _ = fgu_jax.training.loop.training_data.open_data(
-        pul.config, dataset, None
-    )
+    _, images, _ = open_data(pul.config, dataset, None)
     features = np.random.default_rng(0).normal(size=(len(images), 16))
     features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype("f4")
-    labels = regrouping.regroup(
+    labels = regrouping.new_clusters(
         dataclasses.replace(pul.config, reliability=0.7),
         (features, features[None]),
         np.zeros(len(images), np.int32),

@@ -1,0 +1,182 @@
+"""One session of a run: what is opened before the first step, and closed at the end."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from rich.console import Console
+
+from fgu_jax.config import Config
+from fgu_jax.data import Dataset, Images, leaks
+from fgu_jax.evaluation.judge import Judge
+from fgu_jax.evaluation.results import best_epoch
+from fgu_jax.inference.network import variable_shapes
+from fgu_jax.inference.passes import EmbedOnce
+from fgu_jax.parallel import processes
+from fgu_jax.parallel.mesh import make_mesh
+from fgu_jax.progress import bar
+from fgu_jax.runs import folder
+from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
+from fgu_jax.runs.checkpoints import Checkpoints
+from fgu_jax.runs.metrics import Tracker
+from fgu_jax.runs.record import RunRecord
+from fgu_jax.training import checks, programs
+from fgu_jax.training.epoch import Epochs
+from fgu_jax.training.images import fingerprint, open_data
+from fgu_jax.training.optimizer import optimizer_for, rate_schedule
+from fgu_jax.training.placement import place_state, with_whole_tables
+from fgu_jax.training.state import TrainState
+from fgu_jax.training.stopping import StopRequest
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """What a run has from its first step to its last; the state alone changes.
+
+    Attributes:
+      config: the run's.
+      mesh: the devices.
+      names, images: of training, by row; there is no identity in them.
+      judge: who alone is handed labels.
+      checkpoints: the run's.
+      past: what the newest checkpoint says: ``epochs``, one record each, none in a new
+        run, and ``fingerprint``.
+      tracker: the records of the epochs, kept and shown.
+      record: ``run.json``; ``None`` where another process writes it.
+      stop: whether the run is asked to stop.
+    """
+
+    config: Config
+    mesh: Mesh
+    names: tuple[str, ...]
+    images: Images
+    judge: Judge
+    checkpoints: Checkpoints
+    past: dict[str, Any]
+    tracker: Tracker
+    record: RunRecord | None
+    stop: StopRequest
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches of the training images."""
+        return len(self.images) // self.config.batch_size
+
+    @functools.cached_property
+    def optimizer(self) -> optax.GradientTransformation:
+        """Of the network's variables."""
+        shapes = variable_shapes(self.config)
+        return optimizer_for(self.config, shapes, self.steps_per_epoch)
+
+    @functools.cached_property
+    def embed(self) -> EmbedOnce:
+        """Features by the network of the epoch, each set of images embedded once."""
+        return EmbedOnce(programs.embedding(self.config, self.mesh))
+
+    @functools.cached_property
+    def train_epoch(self) -> Epochs:
+        """The steps of an epoch; the images go to the devices when first asked for."""
+        step = programs.train_step(self.config, self.steps_per_epoch)
+        return Epochs(self.config, step, self.images, self.mesh)
+
+    def place(self, state: TrainState) -> TrainState:
+        """The state on the mesh."""
+        return place_state(state, self.mesh, shard_tables=self.config.shard_tables)
+
+    def means(self, epoch: int, state: TrainState) -> dict[str, float]:
+        """The epoch's mean losses, and the rate that it was trained at."""
+        config, steps = self.config, self.steps_per_epoch
+        drop = config.lr_drop_epoch and config.lr_drop_epoch * steps
+        rate = rate_schedule(config.learning_rate, drop, config.lr_drop_factor)
+        means = {k: float(v) / steps for k, v in jax.device_get(state.sums).items()}
+        return means | {"learning_rate": float(rate((epoch - 1) * steps))}
+
+    def save(self, state: TrainState) -> None:
+        """Keeps the state and the history so far; the best epoch's stays beside it."""
+        best = best_epoch(self.tracker.history)
+        self.checkpoints.save(
+            with_whole_tables(state),
+            self.past | {"epochs": self.tracker.history},
+            best=best and best * self.steps_per_epoch,
+        )
+
+
+@contextlib.contextmanager
+def open_session(
+    config: Config,
+    data: Dataset | np.ndarray | None,
+    console: Console,
+    on_epoch: Callable[[dict], object] | None = None,
+) -> Iterator[Session]:
+    """Opens data and folder; arguments are those of ``fit``.
+
+    Nothing is written before all that could be refused was looked at.
+
+    Raises:
+      InputError: anything that a user can mend, in one line.
+    """
+    mesh = make_mesh(config.devices)
+    names, images, judge = _read(config, data, mesh, console)
+    leak_check = None
+    if not isinstance(data, np.ndarray):  # an array's rows are in its owner's order
+        labels = judge.train_labels
+        leak_check = leaks.check(names, None if labels is None else labels.identities)
+    digest = fingerprint(names, images)
+    processes.refuse_different({"digest": digest}, "the set of training images")
+    say = functools.partial(console.print, markup=False)
+    with contextlib.ExitStack() as closing:
+        processes.on_first(lambda: closing.enter_context(folder.held(config, say)))
+        checkpoints = Checkpoints(config.directory / CHECKPOINTS, keep=config.keep)
+        closing.callback(checkpoints.close)
+        past = checkpoints.past(digest)
+
+        def begin() -> RunRecord:
+            folder.write_config(config)  # from here on the folder is this run's
+            return RunRecord(
+                config.directory,
+                mesh=mesh,
+                fingerprint=digest,
+                num_images=len(images),
+                step=checkpoints.latest() or 0,
+                leak_check=dataclasses.asdict(leak_check) if leak_check else None,
+            )
+
+        record = processes.on_first(begin)
+        warnings = [judge.warning, checks.never_merges(config)]
+        for warning in filter(None, [*warnings, leak_check and leak_check.warning]):
+            say(f"warning: {warning}")
+        for change in record.changes if record else ():
+            say(f"another than in the last session: {change}")
+        tracker = Tracker(config.directory, past["epochs"], console, on_epoch)
+        closing.callback(tracker.close)
+        yield Session(
+            config=config,
+            mesh=mesh,
+            names=names,
+            images=images,
+            judge=judge,
+            checkpoints=checkpoints,
+            past=past,
+            tracker=tracker,
+            record=record,
+            stop=closing.enter_context(StopRequest()),
+        )
+
+
+def _read(
+    config: Config, data: Dataset | np.ndarray | None, mesh: Mesh, console: Console
+) -> tuple[tuple[str, ...], Images, Judge]:
+    """The data, once all else that a run needs was validated, and then with it."""
+    checks.validate_before_data(config, mesh)
+    processes.refuse_different(dataclasses.asdict(config), "the configuration")
+    processes.on_first(lambda: folder.check(config))
+    with bar(console) as progress:
+        names, images, judge = open_data(config, data, progress)
+    checks.validate_with_data(config, len(images))
+    return names, images, judge
