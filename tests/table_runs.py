@@ -76,7 +76,7 @@ def without_training(monkeypatch) -> Trained:
 
     monkeypatch.setattr(loop, "fit", fit)
     labelled = types.SimpleNamespace(query=())
-    monkeypatch.setattr(runs.training_data, "read_dataset", lambda *_: labelled)
+    monkeypatch.setattr(runs, "read_dataset", lambda *_: labelled)
     return made
 
 

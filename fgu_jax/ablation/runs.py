@@ -19,9 +19,9 @@ from fgu_jax.data import Dataset
 from fgu_jax.errors import InputError, InUse
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.runs import lock as run_lock
-from fgu_jax.training import images as training_data
 from fgu_jax.training import loop
 from fgu_jax.training.checks import validate_before_data
+from fgu_jax.training.images import read_dataset
 
 _LOOK_SECONDS = 5.0  # between looks at what other processes train
 
@@ -228,7 +228,7 @@ class _DatasetOfSeed:
         # The seed draws the pictures of `synthetic`, and which identities are trained.
         key = tuple(getattr(config, name) for name in fields_of("data"))
         if self._read is None or self._read[0] != key:
-            self._read = (key, training_data.read_dataset(config, None))
+            self._read = (key, read_dataset(config, None))
         return self._read[1]
 
 

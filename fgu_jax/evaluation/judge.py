@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from fgu_jax import retrieval
-from fgu_jax.clustering import quality as partition
+from fgu_jax.clustering import quality
 from fgu_jax.data import Dataset, Images, Labels, open_images
 from fgu_jax.handcrafted.histogram import color_histogram
 from fgu_jax.inference.passes import fused
@@ -147,8 +147,8 @@ class Judge:
             return {}
         clusters, identities = clusters[grouped], self.train_labels.identities[grouped]
         return {
-            "purity": partition.purity(clusters, identities),
-            "nmi": partition.normalized_mutual_information(clusters, identities),
+            "purity": quality.purity(clusters, identities),
+            "nmi": quality.normalized_mutual_information(clusters, identities),
         }
 
     def _rank(self, query: np.ndarray, gallery: np.ndarray) -> retrieval.Metrics:

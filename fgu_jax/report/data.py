@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from fgu_jax.config import Config
-from fgu_jax.data import Labels, StreamedImages
+from fgu_jax.data import Images, Labels
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import Embed, Judge, Split
 from fgu_jax.inference.passes import fused
@@ -24,7 +24,7 @@ class Ranked:
     """
 
     names: tuple[str, ...]
-    images: np.ndarray | StreamedImages
+    images: Images
     features: np.ndarray
     labels: Labels
 
@@ -63,7 +63,7 @@ class ReportData:
     config: Config
     history: list[dict]
     names: tuple[str, ...]
-    images: np.ndarray | StreamedImages
+    images: Images
     clusters: np.ndarray
     patches: np.ndarray
     global_features: np.ndarray
@@ -103,7 +103,7 @@ class ReportData:
                 )
 
 
-def _pictures(images: np.ndarray | StreamedImages, name: str) -> int:
+def _pictures(images: Images, name: str) -> int:
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise InputError(
             f"{name} are {images.dtype}{list(images.shape)}: give uint8 [N, H, W, 3]"
@@ -127,7 +127,7 @@ def gather(
     history: list[dict],
     *,
     names: tuple[str, ...],
-    images: np.ndarray | StreamedImages,
+    images: Images,
     clusters: np.ndarray,
     judge: Judge,
     embed: Embed,

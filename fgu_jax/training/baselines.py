@@ -18,7 +18,7 @@ from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.progress import Progress, bar
-from fgu_jax.runs import folder as run_folder
+from fgu_jax.runs import folder
 from fgu_jax.runs.metrics import Tracker
 from fgu_jax.runs.record import RunRecord
 from fgu_jax.training.images import fingerprint, open_data
@@ -53,7 +53,7 @@ def run(
     if config.method == "lomo":
         lomo_dim(config.image_height, config.image_width)  # refuses small images
     mesh = make_mesh(1)
-    run_folder.check(config)
+    folder.check(config)
     with bar(console) as progress:
         names, images, judge = open_data(config, data, progress)
     if judge.test is None:
@@ -68,10 +68,10 @@ def run(
         leak_check = leaks.check(names, judge.train_labels.identities)
     say = functools.partial(console.print, markup=False)
     with contextlib.ExitStack() as closing:
-        closing.enter_context(run_folder.held(config, say))
+        closing.enter_context(folder.held(config, say))
         history = _finished(config)
         if not history:
-            run_folder.write_config(config)
+            folder.write_config(config)
             RunRecord(
                 config.directory,
                 mesh=mesh,
@@ -109,14 +109,14 @@ def _features(
 
 def _finished(config: Config) -> list[dict]:
     """The history of a run that ended; empty where there is none."""
-    if not run_folder.measured(config.directory, config):
+    if not folder.measured(config.directory, config):
         return []
-    text = (config.directory / run_folder.METRICS).read_text(encoding="utf-8")
+    text = (config.directory / folder.METRICS).read_text(encoding="utf-8")
     try:
         history = [json.loads(line) for line in text.splitlines()]
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{config.directory / run_folder.METRICS} is damaged ({error}): choose "
+            f"{config.directory / folder.METRICS} is damaged ({error}): choose "
             "another --workdir"
         ) from None
     return history

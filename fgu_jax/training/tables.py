@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fgu_jax import losses, memory
-from fgu_jax.losses import sharded as row_shards
+from fgu_jax.losses import sharded
 from fgu_jax.losses.sharded import Gathered
 from fgu_jax.parallel.mesh import AXIS
 from fgu_jax.training.state import TrainState
@@ -96,7 +96,7 @@ def _updated_whole(config, state: TrainState, batch: Gathered):
 
 def _losses_of_shards(config, state: TrainState, features, *, batch, labels, index):
     del labels, index
-    repelled, attracted = row_shards.rafl_losses(
+    repelled, attracted = sharded.rafl_losses(
         features.global_features,
         batch,
         state.cluster_memory,
@@ -107,7 +107,7 @@ def _losses_of_shards(config, state: TrainState, features, *, batch, labels, ind
     )
     if config.patch_weight == 0:
         return repelled, attracted, None
-    patch = row_shards.pedal_loss(
+    patch = sharded.pedal_loss(
         features.patches,
         batch,
         state.patch_memory,
@@ -121,8 +121,8 @@ def _losses_of_shards(config, state: TrainState, features, *, batch, labels, ind
 
 def _updated_shards(config, state: TrainState, batch: Gathered):
     return (
-        row_shards.update_cluster_memory(state.cluster_memory, batch, axis_name=AXIS),
-        row_shards.update_patch_memory(
+        sharded.update_cluster_memory(state.cluster_memory, batch, axis_name=AXIS),
+        sharded.update_patch_memory(
             state.patch_memory, batch, rate=config.patch_rate, axis_name=AXIS
         ),
     )

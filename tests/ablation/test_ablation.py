@@ -229,7 +229,7 @@ def test_data_that_name_nobody_are_refused_before_any_training(
     tmp_path, trained, monkeypatch
 ):
     monkeypatch.setattr(
-        runs.training_data, "read_dataset", lambda *_: types.SimpleNamespace(query=None)
+        runs, "read_dataset", lambda *_: types.SimpleNamespace(query=None)
     )
     with pytest.raises(InputError, match="names no identities to evaluate on"):
         table(2, tmp_path)

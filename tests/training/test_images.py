@@ -7,7 +7,7 @@ import pytest
 from fgu_jax.config import presets
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import make_mesh
-from fgu_jax.training import images as training_data
+from fgu_jax.training.images import place_images
 
 IMAGES = np.arange(3 * 4 * 2 * 3, dtype=np.uint8).reshape(3, 4, 2, 3)  # 72 bytes
 
@@ -38,7 +38,7 @@ def place(monkeypatch):
             if any_process is not None:
                 patch.setattr(processes, "maximum", any_process)
             config = presets.resolve({"images_on_device": where})
-            return training_data.place_images(config, IMAGES, mesh)
+            return place_images(config, IMAGES, mesh)
 
     return placed
 

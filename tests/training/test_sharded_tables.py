@@ -14,7 +14,7 @@ from test_step import Small, sgd
 from fgu_jax import losses, memory
 from fgu_jax.bench.pieces.collectives import collective_bytes
 from fgu_jax.config import Config, presets
-from fgu_jax.losses import sharded as row_shards
+from fgu_jax.losses import sharded
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks.heads import unit
 from fgu_jax.networks.network import Features
@@ -75,7 +75,7 @@ def _cut_losses(weights, part):
     own = _own_part(weights, part)
 
     def total(v, x):
-        repelled, attracted = row_shards.rafl_losses(
+        repelled, attracted = sharded.rafl_losses(
             v,
             batch,
             part["V"],
@@ -84,7 +84,7 @@ def _cut_losses(weights, part):
             num_clusters=jnp.int32(ALIVE),
             axis_name=AXIS,
         )
-        patch = row_shards.pedal_loss(
+        patch = sharded.pedal_loss(
             x,
             batch,
             part["W"],
@@ -163,8 +163,8 @@ def test_memories_change_as_whole_ones_do(devices):
             Features(part["v"], part["x"]), part["labels"], part["images"]
         )
         return (
-            row_shards.update_cluster_memory(part["V"], batch, axis_name=AXIS),
-            row_shards.update_patch_memory(part["W"], batch, rate=0.1, axis_name=AXIS),
+            sharded.update_cluster_memory(part["V"], batch, axis_name=AXIS),
+            sharded.update_patch_memory(part["W"], batch, rate=0.1, axis_name=AXIS),
         )
 
     V, W = _on(devices, update, has, out_specs=(P(AXIS), P(None, AXIS)))
