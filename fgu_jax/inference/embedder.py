@@ -66,7 +66,7 @@ class Embedder:
         sized = np.empty((len(images), *self.size, 3), np.uint8)
         for row, image in enumerate(images):
             sized[row] = self._resized(row, np.asarray(image))
-        return self.parts(sized, (part,), progress=progress)[part]
+        return self._parts(sized, (part,), progress)[part]
 
     def of_set(
         self,
@@ -96,30 +96,16 @@ class Embedder:
         """
         opened = open_images(images, *self.size, stream=stream, progress=progress)
         try:
-            return self.parts(opened, parts, progress=progress)
+            return self._parts(opened, parts, progress)
         except InputError:
             bad = images.find_bad()  # among those that are still to come, too
             if not bad:
                 raise
             raise InputError(describe_bad(bad, len(images))) from None
 
-    def parts(
-        self,
-        images: Images,
-        parts: tuple[str, ...] = PARTS,
-        *,
-        progress: Progress | None = None,
+    def _parts(
+        self, images: Images, parts: tuple[str, ...], progress: Progress | None
     ) -> dict[str, np.ndarray]:
-        """Features of images that have ``size`` already.
-
-        Args:
-          images: uint8 [B, height, width, 3].
-          parts: of ``fused``, ``global`` and ``local``.
-          progress: as in ``__call__``.
-
-        Returns:
-          Each of the parts, NumPy float32 [B, F], unit rows.
-        """
         if len(images) == 0:
             raise InputError("0 images: give at least one")
         return self._embedding.parts(self._variables, images, parts, progress=progress)

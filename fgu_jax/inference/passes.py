@@ -59,7 +59,7 @@ class Embedding:
         self,
         variables: dict,
         images: Images,
-        names: tuple[str, ...] = PARTS,
+        names: tuple[str, ...],
         *,
         progress: Progress | None = None,
     ) -> dict[str, np.ndarray]:

@@ -132,12 +132,13 @@ def gather(
     judge: Judge,
     embed: Embed,
 ) -> ReportData:
-    """One pass of the trained network over training images, queries and gallery.
+    """A finished run's arrays, its features by the network as it is now.
 
     Args:
       config, history, names, images, clusters: as in ``ReportData``.
       judge: who alone has labels; what it found last is of this network, or nothing.
-      embed: images uint8 [N, H, W, 3] to global [N, D] and patches [U, N, d].
+      embed: images uint8 [N, H, W, 3] to global [N, D] and patches [U, N, d], known
+        from the last epoch where it embeds each set once.
     """
     global_features, patches = embed(images)
 

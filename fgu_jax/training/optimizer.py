@@ -1,7 +1,5 @@
 """SGD as the paper's: momentum, a drop of the rate, L2 decay, frozen parts."""
 
-from typing import Any
-
 import jax
 import optax
 
@@ -9,76 +7,46 @@ from fgu_jax import networks
 from fgu_jax.config import Config
 
 
-def optimizer_for(
-    config: Config, variables: dict, steps_per_epoch: int
-) -> optax.GradientTransformation:
-    """SGD as the configuration has it, for variables or their shapes."""
-    params = variables["params"]
-    if config.train_patch_generator:
-        frozen = jax.tree.map(lambda _: False, params)
-    else:
-        frozen = networks.frozen_parameters(params)
-    drop = config.lr_drop_epoch
-    return make_optimizer(
-        learning_rate=config.learning_rate,
-        head_learning_rate=config.head_learning_rate,
-        drop_at_step=None if drop is None else drop * steps_per_epoch,
-        drop_factor=config.lr_drop_factor,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        frozen=frozen,
-    )
-
-
 def make_optimizer(
-    *,
-    learning_rate: float,
-    head_learning_rate: float | None,
-    drop_at_step: int | None,
-    drop_factor: float,
-    momentum: float,
-    weight_decay: float,
-    frozen: Any,
+    config: Config, variables: dict, steps_per_epoch: int
 ) -> optax.GradientTransformation:
     """SGD with momentum; weight decay is added to the gradient (L2), as PyTorch does.
 
+    What lies below ``backbone`` has the first rate, the rest that of the heads; a patch
+    generator that is not trained never changes.
+
     Args:
-      learning_rate: of the backbone, at first.
-      head_learning_rate: of everything else; ``None``: the same.
-      drop_at_step: step from which the rates are times ``drop_factor``.
-      drop_factor: see there.
-      momentum: of SGD.
-      weight_decay: L2 coefficient.
-      frozen: bool tree like the parameters; true leaves never change. What lies
-        below ``backbone`` is the backbone, the rest are heads.
+      config: rates, their drop, momentum and decay.
+      variables: of the network, or their shapes.
+      steps_per_epoch: what ``lr_drop_epoch`` counts in.
     """
-    head_rate = learning_rate if head_learning_rate is None else head_learning_rate
 
     def group(path, is_frozen):
-        if is_frozen:
+        if is_frozen and not config.train_patch_generator:
             return "frozen"
         return "backbone" if path[0].key == "backbone" else "head"
 
     def sgd(rate):
         return optax.chain(
-            optax.add_decayed_weights(weight_decay),
-            optax.sgd(rate_schedule(rate, drop_at_step, drop_factor), momentum),
+            optax.add_decayed_weights(config.weight_decay),
+            optax.sgd(rate_schedule(config, steps_per_epoch, rate), config.momentum),
         )
 
-    groups = jax.tree_util.tree_map_with_path(group, frozen)
+    rate, head_rate = config.learning_rate, config.head_learning_rate
+    frozen = networks.frozen_parameters(variables["params"])
     return optax.multi_transform(
         {
-            "backbone": sgd(learning_rate),
-            "head": sgd(head_rate),
+            "backbone": sgd(rate),
+            "head": sgd(rate if head_rate is None else head_rate),
             "frozen": optax.set_to_zero(),
         },
-        groups,
+        jax.tree_util.tree_map_with_path(group, frozen),
     )
 
 
-def rate_schedule(
-    rate: float, drop_at_step: int | None, drop_factor: float
-) -> optax.Schedule:
-    """The rate by step: constant, then times ``drop_factor``."""
-    drops = {} if drop_at_step is None else {drop_at_step: drop_factor}
+def rate_schedule(config: Config, steps_per_epoch: int, rate: float) -> optax.Schedule:
+    """A rate by step: constant, then times ``lr_drop_factor``."""
+    drops = {}
+    if config.lr_drop_epoch is not None:
+        drops[config.lr_drop_epoch * steps_per_epoch] = config.lr_drop_factor
     return optax.piecewise_constant_schedule(rate, drops)

@@ -14,7 +14,7 @@ from fgu_jax.config import FIELDS, NOT_COMPILED, TRACED, Config
 from fgu_jax.inference.network import build_network, variable_shapes
 from fgu_jax.inference.passes import Embedding
 from fgu_jax.parallel.mesh import AXIS
-from fgu_jax.training.optimizer import optimizer_for
+from fgu_jax.training.optimizer import make_optimizer
 from fgu_jax.training.step import make_train_step
 
 _KEPT = 4  # programs of each kind
@@ -48,7 +48,7 @@ def _embedding(config: Config, mesh: Mesh) -> Embedding:
 def _train_step(config: Config, steps_per_epoch: int) -> Callable:
     return make_train_step(
         build_network(config, AXIS),
-        optimizer_for(config, variable_shapes(config), steps_per_epoch),
+        make_optimizer(config, variable_shapes(config), steps_per_epoch),
         config,
         steps_per_epoch,
     )

@@ -29,7 +29,7 @@ from fgu_jax.runs.record import RunRecord
 from fgu_jax.training import checks, programs
 from fgu_jax.training.epoch import Epochs
 from fgu_jax.training.images import fingerprint, open_data
-from fgu_jax.training.optimizer import optimizer_for, rate_schedule
+from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.state import TrainState
 from fgu_jax.training.stopping import StopRequest
@@ -72,7 +72,7 @@ class Session:
     def optimizer(self) -> optax.GradientTransformation:
         """Of the network's variables."""
         shapes = variable_shapes(self.config)
-        return optimizer_for(self.config, shapes, self.steps_per_epoch)
+        return make_optimizer(self.config, shapes, self.steps_per_epoch)
 
     @functools.cached_property
     def embed(self) -> EmbedOnce:
@@ -92,8 +92,7 @@ class Session:
     def means(self, epoch: int, state: TrainState) -> dict[str, float]:
         """The epoch's mean losses, and the rate that it was trained at."""
         config, steps = self.config, self.steps_per_epoch
-        drop = config.lr_drop_epoch and config.lr_drop_epoch * steps
-        rate = rate_schedule(config.learning_rate, drop, config.lr_drop_factor)
+        rate = rate_schedule(config, steps, config.learning_rate)
         means = {k: float(v) / steps for k, v in jax.device_get(state.sums).items()}
         return means | {"learning_rate": float(rate((epoch - 1) * steps))}
 

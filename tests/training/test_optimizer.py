@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from fgu_jax.config import Config
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 
 
@@ -22,16 +23,16 @@ def test_it_is_sgd_with_l2_in_the_gradient():
         "patch_heads": {"w": jnp.array([3.0])},
         "patchnet": {"w": jnp.array([5.0])},
     }
-    frozen = jax.tree.map(lambda _: False, params) | {"patchnet": {"w": True}}
-    optimizer = make_optimizer(
+    config = Config(
         learning_rate=0.1,
         head_learning_rate=0.5,
-        drop_at_step=2,
-        drop_factor=0.1,
+        lr_drop_epoch=1,
+        lr_drop_factor=0.1,
         momentum=0.9,
         weight_decay=0.01,
-        frozen=frozen,
+        train_patch_generator=False,
     )
+    optimizer = make_optimizer(config, {"params": params}, steps_per_epoch=2)
     rng = np.random.default_rng(0)
     gradients = [
         jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape)), params)
@@ -48,7 +49,9 @@ def test_it_is_sgd_with_l2_in_the_gradient():
 
 
 def test_the_rate_drops_at_its_step():
-    schedule = rate_schedule(1e-4, 100, 0.1)
+    schedule = rate_schedule(Config(lr_drop_epoch=10), 10, 1e-4)
     assert float(schedule(99)) == np.float32(1e-4)
     np.testing.assert_allclose(schedule(100), 1e-5, rtol=1e-6)
-    np.testing.assert_allclose(rate_schedule(1e-4, None, 0.1)(10**6), 1e-4, rtol=1e-6)
+    np.testing.assert_allclose(
+        rate_schedule(Config(lr_drop_epoch=None), 10, 1e-4)(10**6), 1e-4, rtol=1e-6
+    )

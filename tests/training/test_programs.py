@@ -10,7 +10,8 @@ from fgu_jax.inference.network import build_network, variable_shapes
 from fgu_jax.inference.passes import Embedding
 from fgu_jax.networks import global_dim
 from fgu_jax.parallel.mesh import AXIS, make_mesh
-from fgu_jax.training import checks, step
+from fgu_jax.training import step
+from fgu_jax.training.optimizer import make_optimizer
 from fgu_jax.training.state import create, specs
 
 N, B = 12, 4
@@ -35,7 +36,7 @@ def test_no_program_reads_a_field_that_is_not_compiled(shard_tables):
     mesh = make_mesh(2)
     Embedding(build_network(config), mesh)
     variables = variable_shapes(config)
-    optimizer = checks.optimizer_for(config, variables, N // B)
+    optimizer = make_optimizer(config, variables, N // B)
     network = build_network(config, AXIS)
     one = step.make_train_step(network, optimizer, config, N // B)
     state = jax.eval_shape(

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fgu_jax import networks
 from fgu_jax.config import TRACED, Config
 from fgu_jax.inference.passes import Embedding
 from fgu_jax.merging import merge_clusters
@@ -58,16 +57,10 @@ def _network(axis_name, dtype):
 def sgd(variables):
     """SGD by the paper, without decay, so that its first momentum is the gradient."""
     float64 = jax.tree.leaves(variables["params"])[0].dtype == jnp.float64
-    return make_optimizer(
-        # The paper's rate in float32: larger ones magnify rounding step by step.
-        learning_rate=0.01 if float64 else 1e-4,
-        head_learning_rate=None,
-        drop_at_step=None,
-        drop_factor=0.1,
-        momentum=0.9,
-        weight_decay=0.0,
-        frozen=networks.frozen_parameters(variables["params"]),
-    )
+    # The paper's rate in float32: larger ones magnify rounding step by step.
+    rate = 0.01 if float64 else 1e-4
+    config = Config(learning_rate=rate, lr_drop_epoch=None, weight_decay=0.0)
+    return make_optimizer(config, variables, 1)
 
 
 def _start(dtype, devices):

@@ -16,7 +16,7 @@ from fgu_jax.inference.network import build_network
 from fgu_jax.networks import global_dim
 from fgu_jax.parallel.mesh import AXIS, make_mesh, replicate, shard_batch
 from fgu_jax.training import step
-from fgu_jax.training.optimizer import optimizer_for
+from fgu_jax.training.optimizer import make_optimizer
 from fgu_jax.training.state import create
 
 
@@ -49,7 +49,7 @@ def train(sizes: Scale, count: int) -> dict[str, Any]:
     variables = jax.jit(lambda key: network.init(key, blank, train=False))(
         jax.random.key(0)
     )
-    optimizer = optimizer_for(config, variables, steps_per_epoch)
+    optimizer = make_optimizer(config, variables, steps_per_epoch)
     state = create(
         variables=variables,
         optimizer=optimizer,

@@ -1,5 +1,6 @@
 """The whole training step, beside the same network, losses and memories in PyTorch."""
 
+import dataclasses
 import statistics
 from typing import Any
 
@@ -106,15 +107,8 @@ def _variables(sizes: Step) -> dict[str, Any]:
 
 def _ours(sizes, variables, images, batches, tables, config):
     mesh = make_mesh(1)
-    optimizer = make_optimizer(
-        learning_rate=_RATE,
-        head_learning_rate=None,
-        drop_at_step=None,
-        drop_factor=0.1,
-        momentum=0.9,
-        weight_decay=1e-4,
-        frozen=networks.frozen_parameters(variables["params"]),
-    )
+    config = dataclasses.replace(config, learning_rate=_RATE, lr_drop_epoch=None)
+    optimizer = make_optimizer(config, variables, sizes.images // sizes.batch)
     state = create(
         variables=variables,
         optimizer=optimizer,
