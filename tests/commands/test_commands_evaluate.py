@@ -17,11 +17,11 @@ def _evaluate(run_command, run, *arguments):
     return run_command("evaluate", f"--checkpoint={run.directory}", *arguments)
 
 
-def test_without_options_it_repeats_the_runs_own_figures(
-    run_command, trained_run, tmp_path
-):
+@pytest.mark.parametrize("options", [[], ["--stream=always"]])
+def test_it_repeats_the_runs_own_figures(run_command, trained_run, tmp_path, options):
     output = tmp_path / "evaluation.json"
-    code, out, err = _evaluate(run_command, trained_run, f"--output={output}")
+    options = [*options, f"--output={output}"]
+    code, out, err = _evaluate(run_command, trained_run, *options)
     assert (code, err) == (0, "")
     found = json.loads(output.read_text())
     last = trained_run.history[-1]
