@@ -244,7 +244,11 @@ def _without_orbax_tracebacks() -> Iterator[None]:
             excepthook(kind, value, trace)
 
     def of_unraisable(it):
-        if not _of_orbax(f"{it.exc_value!r} {it.object!r}", it.exc_traceback):
+        # A coroutine's repr names its function alone, and not where that stands.
+        code = getattr(it.object, "cr_code", None)
+        where = code.co_filename if code else ""
+        text = f"{it.exc_value!r} {it.object!r} {where}"
+        if not _of_orbax(text, it.exc_traceback):
             unraisablehook(it)
 
     for logger in loggers:

@@ -398,3 +398,29 @@ def test_only_what_orbax_leaves_is_not_told(monkeypatch, capsys):
     assert heard == [ours]
     assert (sys.excepthook, sys.unraisablehook) == before
     assert filters == [logging.getLogger(name).filters for name in ("absl", "asyncio")]
+
+
+@pytest.mark.parametrize(
+    ("file", "told"), [("site-packages/orbax/reading.py", 0), ("mine.py", 1)]
+)
+def test_a_task_is_of_orbax_by_the_file_it_stands_in(monkeypatch, file, told):
+    # It refuses to end when it is collected; its repr names the function alone.
+    names: dict = {}
+    code = (
+        "import types\n"
+        "@types.coroutine\n"
+        "def again():\n    yield\n"
+        "async def stays():\n"
+        "    try:\n        await again()\n"
+        "    except GeneratorExit:\n        await again()\n"
+    )
+    exec(compile(code, file, "exec"), names)
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+
+    def act():
+        task = names["stays"]()
+        task.send(None)
+
+    digests.calling_orbax(act, lambda _: InputError("refused"))
+    assert len(heard) == told
