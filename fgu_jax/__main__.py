@@ -1,12 +1,12 @@
 """``fgu-jax NAME ...`` and ``python -m fgu_jax NAME ...``: the commands, installed."""
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from fgu_jax.commands import COMMANDS
+from fgu_jax.messages import nearest
 
 PROG = "fgu-jax"
 
@@ -48,9 +48,9 @@ def _help() -> str:
 def _refusal(name: str) -> str:
     if not name:
         return f"give a command: {', '.join(COMMANDS)}"
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    near = nearest(name, COMMANDS)
     if near:
-        return f"unknown command {name!r}: did you mean {near[0]}?"
+        return f"unknown command {name!r}: did you mean {near}?"
     return f"unknown command {name!r}: --help lists all"
 
 

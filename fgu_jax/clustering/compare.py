@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fgu_jax.errors import InputError
+from fgu_jax.clustering.quality import contingency
 from fgu_jax.retrieval.protocol import as_labels
-
-_UNKNOWN = -1  # identity of images that nothing is known of
 
 
 @dataclass(frozen=True)
@@ -59,34 +57,27 @@ def compare(truth: ArrayLike, labels: ArrayLike) -> ClusterScores:
     Hirschberg, V-Measure, 2007; Vinh et al., JMLR 2010, NMI_sum.
     """
     person = as_labels(truth, "truth")
-    own = as_labels(labels, "labels", len(person))
-    known = person != _UNKNOWN
-    if not known.any():
-        raise InputError(f"none of {len(person)} images has an identity (-1: unknown)")
-    person = np.unique(person[known], return_inverse=True)[1]
-    own = np.unique(own[known], return_inverse=True)[1]
-    people, clusters = np.bincount(person), np.bincount(own)
-    width = len(people)
-    cell, size = np.unique(own * width + person, return_counts=True)
-    commonest = np.zeros(len(clusters), np.int64)
-    np.maximum.at(commonest, cell // width, size)
-
+    cells = contingency(as_labels(labels, "labels", len(person)), person)
+    clusters, people = (
+        np.bincount(which, cells.size).astype(np.int64)
+        for which in (cells.cluster, cells.identity)
+    )
     # Whole numbers of Python: pairs of pairs pass 2^63 at 100,000 images.
-    both, same, together = (_pairs(counts) for counts in (size, people, clusters))
-    every = _pairs(np.array([len(person)]))
+    both, same, together = (_pairs(counts) for counts in (cells.size, people, clusters))
+    every = _pairs(people.sum(keepdims=True))
     precision = both / together if together else 1.0
     recall = both / same if same else 1.0
-    information = _nmi(cell, size, clusters, people)
+    information = cells.information()
     return ClusterScores(
         ari=_adjusted(both, same, together, every),
         v_measure=information,
         nmi=information,
-        purity=int(commonest.sum()) / len(person),
+        purity=cells.purity(),
         pair_precision=precision,
         pair_recall=recall,
         pair_f1=2 * both / (same + together) if same + together else 1.0,
         num_clusters=len(clusters),
-        num_identities=width,
+        num_identities=len(people),
     )
 
 
@@ -99,16 +90,3 @@ def _adjusted(both: int, same: int, together: int, every: int) -> float:
     chance = 2 * same * together
     most = (same + together) * every - chance
     return (2 * both * every - chance) / most if most else 1.0
-
-
-def _nmi(
-    cell: np.ndarray, size: np.ndarray, clusters: np.ndarray, people: np.ndarray
-) -> float:
-    if len(clusters) == len(people) == 1:
-        return 1.0
-    count = size.sum()
-    own, person = np.divmod(cell, len(people))
-    expected = clusters[own] * people[person]
-    information = (size / count) @ np.log(size * count / expected)
-    entropies = [-(s / count) @ np.log(s / count) for s in (clusters, people)]
-    return float(np.clip(2 * information / sum(entropies), 0, 1))

@@ -1,5 +1,7 @@
 """How good a partition of images is: against identities, and without them."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -29,10 +31,7 @@ def purity(labels: ArrayLike, identities: ArrayLike) -> float:
 
     Source: Manning et al., Introduction to Information Retrieval, eq (16.1).
     """
-    cluster, _, size = _contingency(labels, identities)
-    commonest = np.zeros(cluster.max() + 1, np.int64)
-    np.maximum.at(commonest, cluster, size)
-    return float(commonest.sum() / size.sum())
+    return contingency(labels, identities).purity()
 
 
 def normalized_mutual_information(labels: ArrayLike, identities: ArrayLike) -> float:
@@ -54,14 +53,7 @@ def normalized_mutual_information(labels: ArrayLike, identities: ArrayLike) -> f
 
     Source: Vinh et al., JMLR 2010, NMI_sum.
     """
-    cluster, identity, size = _contingency(labels, identities)
-    joint = size / size.sum()
-    first, second = np.bincount(cluster, joint), np.bincount(identity, joint)
-    mean_entropy = (_entropy(first) + _entropy(second)) / 2
-    if len(first) == len(second) == 1:
-        return 1.0
-    information = joint @ np.log(joint / (first[cluster] * second[identity]))
-    return float(np.clip(information / mean_entropy, 0, 1))
+    return contingency(labels, identities).information()
 
 
 def silhouette(
@@ -160,10 +152,43 @@ def _silhouettes(sums: np.ndarray, own: np.ndarray, size: np.ndarray) -> np.ndar
     return np.divide(outer - inner, largest, out=np.zeros(len(own)), where=valid)
 
 
-def _contingency(
-    labels: ArrayLike, identities: ArrayLike
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cluster, identity (both dense) and size of every cell that is not empty."""
+class Contingency(NamedTuple):
+    """Images by cluster and identity: the cells that are not empty.
+
+    Attributes:
+      cluster, identity: int64 [cells], both dense.
+      size: int64 [cells], images in each.
+    """
+
+    cluster: np.ndarray
+    identity: np.ndarray
+    size: np.ndarray
+
+    def purity(self) -> float:
+        """As the function ``purity``."""
+        commonest = np.zeros(self.cluster.max() + 1, np.int64)
+        np.maximum.at(commonest, self.cluster, self.size)
+        return float(commonest.sum() / self.size.sum())
+
+    def information(self) -> float:
+        """As ``normalized_mutual_information``."""
+        joint = self.size / self.size.sum()
+        first = np.bincount(self.cluster, joint)
+        second = np.bincount(self.identity, joint)
+        if len(first) == len(second) == 1:
+            return 1.0
+        mean_entropy = (_entropy(first) + _entropy(second)) / 2
+        chance = first[self.cluster] * second[self.identity]
+        information = joint @ np.log(joint / chance)
+        return float(np.clip(information / mean_entropy, 0, 1))
+
+
+def contingency(labels: ArrayLike, identities: ArrayLike) -> Contingency:
+    """The cells of the images whose identity is known.
+
+    Raises:
+      InputError: as ``purity``.
+    """
     person = _integers(identities, "identities")
     cluster = _integers(labels, "labels", len(person), "identities")
     known = person != UNKNOWN
@@ -173,7 +198,7 @@ def _contingency(
     cluster = np.unique(cluster[known], return_inverse=True)[1]
     width = int(person.max()) + 1
     cells, size = np.unique(cluster * width + person, return_counts=True)
-    return cells // width, cells % width, size
+    return Contingency(cells // width, cells % width, size)
 
 
 def _entropy(shares: np.ndarray) -> float:
