@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fgu_jax.ablation.tables import SET_BY_TABLE, Table
-from fgu_jax.config import Config, fields_of
-from fgu_jax.config import values as config_values
+from fgu_jax.config import Config, fields_of, values
 from fgu_jax.config.effects import figures_key, without_effect
 from fgu_jax.data import Dataset
 from fgu_jax.errors import InputError, InUse
 from fgu_jax.parallel.mesh import make_mesh
-from fgu_jax.runs import lock as run_lock
+from fgu_jax.runs import lock
 from fgu_jax.training import loop
 from fgu_jax.training.checks import validate_before_data
 from fgu_jax.training.images import read_dataset
@@ -124,7 +123,7 @@ def finished(planned: Planned) -> Finished | None:
     folder = planned.config.directory
     if not (folder / "config.json").exists():
         return None
-    old = config_values.load(folder / "config.json")
+    old = values.load(folder / "config.json")
     names = (f.name for f in dataclasses.fields(Config) if f.name not in SET_BY_TABLE)
     differs = [
         f"{name} {getattr(old, name)!r}, now {getattr(planned.config, name)!r}"
@@ -198,7 +197,7 @@ def make(
 def _train(
     one: Planned, on_epoch: Callable[[dict], None], data: "_DatasetOfSeed"
 ) -> Finished:
-    run_lock.check_free(one.config.directory)
+    lock.check_free(one.config.directory)
     config = dataclasses.replace(
         one.config, resume=(one.config.directory / "config.json").exists()
     )

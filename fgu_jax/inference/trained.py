@@ -5,8 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fgu_jax.config import Config
-from fgu_jax.config import values as config_values
+from fgu_jax.config import Config, values
 from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.errors import InputError
 from fgu_jax.inference.network import variable_shapes
@@ -15,10 +14,7 @@ from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.runs.checkpoints import Checkpoints
 
 # Of an exported folder.
-EXPORT_RECORD, EXPORT_FORMAT = "export.json", 1
-
-
-EXPORTED_NETWORK = "network"
+EXPORT_RECORD, EXPORT_FORMAT, EXPORTED_NETWORK = "export.json", 1, "network"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +43,7 @@ def read_trained(path: str | Path) -> Trained:
       InputError: the folder is neither, or what it holds cannot be used.
     """
     path, step = _of_checkpoint(Path(path))
-    config = config_values.load(path / "config.json")
+    config = values.load(path / "config.json")
     if config.method in HANDCRAFTED:
         raise InputError(
             f"{path} is a run of --method={config.method}, which trains no network: "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fgu_jax.evaluation import judge as evaluation
+from fgu_jax.evaluation import judge
 from fgu_jax.files import whole_folder
 from fgu_jax.progress import Progress
 from fgu_jax.report import attention, curves, groups, page, plane, queries
@@ -55,7 +55,7 @@ def _fill(folder: Path, data: ReportData, progress: Progress | None) -> None:
     protocol = ""
     if ranked is not None:
         formula = data.config.average_precision
-        protocol = evaluation.protocol(ranked.gallery.labels, (formula,))
+        protocol = judge.protocol(ranked.gallery.labels, (formula,))
     text = page.render(
         page.Page(
             config=data.config,
@@ -112,7 +112,7 @@ def _metrics(data: ReportData) -> dict[str, Metrics]:
         "local": slice(width, None),
     }
     return {
-        name: evaluation.rank(
+        name: judge.rank(
             np.ascontiguousarray(query.features[:, columns]),
             np.ascontiguousarray(gallery.features[:, columns]),
             query.labels,

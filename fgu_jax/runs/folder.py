@@ -12,21 +12,19 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 
 from fgu_jax import files
-from fgu_jax.config import Config, differing
-from fgu_jax.config import values as config_values
+from fgu_jax.config import Config, differing, values
 from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.errors import InputError
-from fgu_jax.runs import lock as run_lock
-from fgu_jax.runs import record as provenance
+from fgu_jax.runs import lock, record
 from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
 
 METRICS = "metrics.jsonl"
 _CONFIG = "config.json"
-_REWRITTEN = (_CONFIG, provenance.NAME, METRICS, "timings.jsonl")
+_REWRITTEN = (_CONFIG, record.NAME, METRICS, "timings.jsonl")
 # What a run may have written before its configuration, and before its first whole
 # checkpoint.
-_BEFORE_CONFIG = {run_lock.NAME, CHECKPOINTS, _CONFIG + files.SCRATCH}
-_EARLY = {CHECKPOINTS, run_lock.NAME, "tensorboard", *_REWRITTEN}
+_BEFORE_CONFIG = {lock.NAME, CHECKPOINTS, _CONFIG + files.SCRATCH}
+_EARLY = {CHECKPOINTS, lock.NAME, "tensorboard", *_REWRITTEN}
 _EARLY |= {name + files.SCRATCH for name in _REWRITTEN}
 
 
@@ -39,7 +37,7 @@ def check(config: Config) -> None:
         fields, both values); it holds something else.
     """
     _check_content(config)
-    run_lock.check_free(config.directory)
+    lock.check_free(config.directory)
 
 
 @contextlib.contextmanager
@@ -57,7 +55,7 @@ def held(config: Config, say: Callable[[str], object]) -> Iterator[Path]:
     directory = config.directory
     with files.writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-    with run_lock.hold(directory, say):
+    with lock.hold(directory, say):
         _check_content(config)
         if config.resume and not _begun(directory, config):
             say(f"{directory} holds no checkpoint yet: starting from the beginning")
@@ -102,12 +100,12 @@ def _check_content(config: Config) -> None:
     names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
     path = directory / _CONFIG
     if _CONFIG not in names:
-        claimed = run_lock.NAME in names  # and its process died at once
+        claimed = lock.NAME in names  # and its process died at once
         if config.resume and not claimed:
             raise InputError(f"{directory} holds no run to resume: leave --resume out")
         _check_only(directory, names, _BEFORE_CONFIG if claimed else set())
         return
-    old = config_values.load(path)
+    old = values.load(path)
     begun = _begun(directory, old)
     if not config.resume:
         if begun:

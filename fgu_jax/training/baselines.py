@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from rich.console import Console
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset, Images, leaks
 from fgu_jax.errors import InputError
+from fgu_jax.evaluation.judge import Judge
 from fgu_jax.evaluation.results import print_summary
 from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
 from fgu_jax.parallel import processes
@@ -59,16 +61,14 @@ def run(
     if judge.test is None:
         why = judge.warning or f"{config.dataset} has no identities to evaluate with"
         raise InputError(
-            f"{why}, and "
-            f"--method={config.method} does nothing else: choose a method that trains"
+            f"{why}, and --method={config.method} does nothing else: choose a method "
+            "that trains"
         )
     gallery = judge.test[1]
     leak_check = None
     if judge.train_labels is not None:
         leak_check = leaks.check(names, judge.train_labels.identities)
-    say = functools.partial(console.print, markup=False)
-    with contextlib.ExitStack() as closing:
-        closing.enter_context(folder.held(config, say))
+    with folder.held(config, functools.partial(console.print, markup=False)):
         history = _finished(config)
         if not history:
             folder.write_config(config)
@@ -81,21 +81,25 @@ def run(
                 leak_check=None if leak_check is None else asdict(leak_check),
             )
             tracker = Tracker(config.directory, [], console, on_epoch)
-            closing.callback(tracker.close)
-            started = time.perf_counter()
-            with bar(console) as progress:
-                describe = _features(config, images, progress)
-                learnt = time.perf_counter()
-                record: dict = {"epoch": 0}
-                record |= judge.handcrafted(config.method, describe, progress)
-            timings = {
-                "learn_seconds": learnt - started,
-                "evaluate_seconds": time.perf_counter() - learnt,
-            }
-            tracker.epoch(record, timings)
+            with contextlib.closing(tracker):
+                tracker.epoch(*_measured(config, images, judge, console))
             history = tracker.history
         print_summary(console, config, history, config.directory, judge.protocol)
     return names, history
+
+
+def _measured(
+    config: Config, images: Images, judge: Judge, console: Console
+) -> tuple[dict, dict]:
+    """The record of epoch 0, and how long its features and figures took."""
+    times = [time.perf_counter()]
+    with bar(console) as progress:
+        describe = _features(config, images, progress)
+        times.append(time.perf_counter())
+        record = {"epoch": 0, **judge.handcrafted(config.method, describe, progress)}
+    times.append(time.perf_counter())
+    learn, evaluate = (b - a for a, b in itertools.pairwise(times))
+    return record, {"learn_seconds": learn, "evaluate_seconds": evaluate}
 
 
 def _features(

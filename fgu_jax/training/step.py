@@ -59,9 +59,8 @@ def make_train_step(
         index = batch["index"]
         raw = batch["image"] if images is None else images[index]
         dtype = state.cluster_memory.dtype
-        epoch = state.step // steps_per_epoch
         pixels = augment(
-            image_keys(state.key, epoch, index),
+            image_keys(state.key, state.step // steps_per_epoch, index),
             raw.astype(dtype) / 255,
             crop=config.crop,
             pad=config.pad,
