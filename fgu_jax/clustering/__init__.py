@@ -4,8 +4,14 @@ NumPy and SciPy in and out. Nothing here holds a matrix of all images by all ima
 and nothing knows of data, networks or files.
 """
 
-from fgu_jax.clustering.automatic import Clustering, cluster, clustering
+from fgu_jax.clustering.automatic import (
+    Clustering,
+    Individuals,
+    cluster,
+    clustering,
+)
 from fgu_jax.clustering.compare import ClusterScores, compare
+from fgu_jax.clustering.confidence import Standing, alike, standing
 from fgu_jax.clustering.graph import Graph, neighbour_graph
 from fgu_jax.clustering.linkage import (
     average_linkage,
@@ -18,7 +24,10 @@ __all__ = [
     "ClusterScores",
     "Clustering",
     "Graph",
+    "Individuals",
+    "Standing",
     "Tree",
+    "alike",
     "average_linkage",
     "cluster",
     "clustering",
@@ -26,5 +35,6 @@ __all__ = [
     "complete_linkage",
     "neighbour_graph",
     "single_linkage",
+    "standing",
     "tree",
 ]

@@ -1,18 +1,35 @@
 """Clusters of features, told nothing: the scale comes from the data."""
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fgu_jax.clustering.confidence import Standing, standing
 from fgu_jax.clustering.graph import Graph, graph_of
 from fgu_jax.clustering.linkage import check_wanted, into
 from fgu_jax.clustering.links import Pairs
-from fgu_jax.clustering.merges import tree
+from fgu_jax.clustering.merges import Tree, tree
 
 MAX_DISTANCE = 0.73
 """Two clusters whose images share less than about a quarter of their neighbours on
 the mean are not merged."""
+_FEWEST, _GUESS, _MOST = 0.9, 0.8, 0.5  # distances whose numbers are told as well
+
+
+class Individuals(NamedTuple):
+    """How many individuals there may be.
+
+    Attributes:
+      number: the best guess.
+      low, high: an interval; docs/clustering.md says how often the truth was in it.
+    """
+
+    number: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -22,15 +39,40 @@ class Clustering:
     Attributes:
       labels: int32 [N], dense, numbered by first appearance.
       graph: the graph that was clustered, with the k1 and k2 that were used.
+      merges: the tree, up to distance 0.9 or further.
     """
 
     labels: np.ndarray
     graph: Graph
+    merges: Tree
 
     @property
     def num_clusters(self) -> int:
         """C."""
         return int(self.labels.max(initial=-1)) + 1
+
+    @functools.cached_property
+    def standing(self) -> Standing:
+        """How each image stands to its cluster and to the others."""
+        return standing(self.graph.similarities, self.labels)
+
+    @property
+    def individuals(self) -> Individuals:
+        """How many individuals there may be, whatever number of clusters was asked for.
+
+        The clusters at distance 0.8; at 0.9, or N over the pictures an individual has
+        where the neighbours show them and that is less; and at 0.5.
+        """
+        most, guess, fewest = (
+            self._clusters_at(distance) for distance in (_MOST, _GUESS, _FEWEST)
+        )
+        if self.graph.alike is not None:
+            fewest = min(fewest, round(len(self.labels) / (self.graph.alike + 1)))
+        return Individuals(guess, max(1, fewest), most)
+
+    def _clusters_at(self, distance: float) -> int:
+        merges = int(np.count_nonzero(1 - self.merges.similarity <= distance))
+        return int(self.merges.groups.max(initial=-1)) + 1 - merges
 
 
 def cluster(
@@ -83,7 +125,7 @@ def clustering(
     must_link: Pairs = (),
     cannot_link: Pairs = (),
 ) -> Clustering:
-    """``cluster``, with the graph and the scale that it was made at."""
+    """``cluster``, with the graph, the tree and the scale that it was made at."""
     if max_distance is None and num_clusters is None:
         max_distance = MAX_DISTANCE
     graph = graph_of(features, cameras=cameras)
@@ -91,10 +133,11 @@ def clustering(
     check_wanted(count, max_distance, num_clusters)
     found = tree(
         graph.similarities,
-        max_distance=1.0 if max_distance is None else max_distance,
+        max_distance=1.0 if max_distance is None else max(max_distance, _FEWEST),
         must_link=must_link,
         cannot_link=cannot_link,
     )
-    if num_clusters is None:
-        return Clustering(found.after(len(found.first)), graph)
-    return Clustering(into(found, num_clusters), graph)
+    if num_clusters is not None:
+        return Clustering(into(found, num_clusters), graph, found)
+    merges = int(np.count_nonzero(1 - found.similarity <= max_distance))
+    return Clustering(found.after(merges), graph, found)

@@ -1,91 +1,146 @@
-"""How sure each image is of its cluster."""
+"""How sure each image is of its cluster, and which clusters are most alike."""
 
-import jax
-import jax.numpy as jnp
+from dataclasses import dataclass
+
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from fgu_jax.clustering.means import sums_by_columns
 from fgu_jax.errors import InputError
+from fgu_jax.retrieval.protocol import as_labels
 
-_ROWS = 1024  # images compared with all centres at once
+# Of a logistic regression on sets of images that docs/clustering.md names.
+_BIAS, _OWN, _CLUSTER = 0.87, 1.64, -0.39
+_EDGE = 0.02  # keeps the odds of a mean of 0 or 1 finite
 
 
-def confidences(features: ArrayLike, clusters: ArrayLike) -> np.ndarray:
-    """How much nearer each image is to its own cluster than to the next one.
+@dataclass(frozen=True)
+class Standing:
+    """How each image stands to its cluster and to the others.
 
-    With a the Euclidean distance of an image to the mean of the *other* images of its
-    cluster, and b the least distance to the mean of another cluster, its confidence is
-    max(0, 1 - a / b). Without the image itself, a mean is not drawn towards it, so that
-    small clusters look no surer than large ones; an image that is alone has nothing
-    that speaks for its cluster, and gets 0.
+    Attributes:
+      own: float64 [N], mean similarity to the other images of its cluster, 0..1; 0
+        where it is alone.
+      nearest: int32 [N], the other cluster whose images are most similar on the mean,
+        the first of equals; -1 where it has nothing in common with any.
+      other: float64 [N], that similarity; 0 where there is none.
+      confidence: float64 [N], about the chance that the image is of its cluster's
+        commonest individual, 0..1; 0 where it is alone, as nothing speaks for it.
+    """
+
+    own: np.ndarray
+    nearest: np.ndarray
+    other: np.ndarray
+    confidence: np.ndarray
+
+
+def standing(similarities: sp.csr_array, labels: ArrayLike) -> Standing:
+    """How each image stands, by the graph that was clustered.
+
+    With s the mean similarity of an image to the others of its cluster, S the mean of
+    s over the cluster, and odds(x) = log((x + 0.02) / (1.02 - x)), confidence is
+
+      1 / (1 + exp(-(0.87 + 1.64 odds(s) - 0.39 odds(S)))),
+
+    a logistic regression on labelled sets of images, held against others
+    (docs/clustering.md).
 
     Args:
-      features: float [N, D].
-      clusters: int [N], dense in 0..C-1.
+      similarities: [N, N] of ``neighbour_graph`` (``Graph.similarities``), symmetric,
+        nothing on the diagonal.
+      labels: int [N], dense in 0..C-1.
 
     Returns:
-      NumPy float64 [N] in 0..1: 1 at its own centre, 0 where another is as near, where
-      an image is alone in its cluster, or where there is one cluster only.
+      ``Standing``.
 
     Raises:
       InputError: lengths that differ, clusters that are not dense.
 
-    >>> confidences([[0.0], [1.0], [5.0], [7.0], [90.0]], [0, 0, 1, 1, 2]).tolist()
-    [0.8333333333333334, 0.8, 0.5555555555555556, 0.6923076923076923, 0.0]
-
-    Source: the simplified silhouette (Hruschka et al., 2004), with the own centre
-    taken without the image.
+    >>> graph = sp.csr_array([[0, 0.9, 0.3], [0.9, 0, 0], [0.3, 0, 0]])
+    >>> found = standing(graph, [0, 0, 1])
+    >>> found.own.tolist(), found.nearest.tolist(), found.other.tolist()
+    ([0.9, 0.9, 0.0], [1, -1, 0], [0.3, 0.0, 0.15])
+    >>> found.confidence.round(2).tolist()
+    [0.97, 0.97, 0.0]
     """
-    x = np.asarray(features)
-    own = np.asarray(clusters)
-    if x.ndim != 2 or own.shape != x.shape[:1] or own.dtype.kind not in "iu":
-        raise InputError(
-            f"clusters {own.dtype}{list(own.shape)} do not fit features "
-            f"{list(x.shape)}: give integers [N] and [N, D]"
-        )
-    size = np.bincount(own) if len(own) else np.zeros(0, np.int64)
-    if not size.all():
-        raise InputError(
-            f"clusters up to {own.max()} leave {np.count_nonzero(size == 0)} numbers "
-            "out: number them 0..C-1"
-        )
-    found = np.zeros(len(x))
-    judged = np.flatnonzero(size[own] > 1)
-    if len(size) < 2 or len(judged) == 0:
-        return found
-    sums = np.empty((len(size), x.shape[1]))
-    for columns, of_columns in sums_by_columns(x, own, size):
-        sums[:, columns] = of_columns
-    centres = sums / size[:, None]
-    for start in range(0, len(judged), _ROWS):
-        rows = judged[start : start + _ROWS]
-        mine = own[rows]
-        v = x[rows].astype(np.float64)
-        others = (sums[mine] - v) / (size[mine] - 1)[:, None]
-        nearest = _nearest_other(x[rows], centres, mine)
-        a = np.linalg.norm(v - others, axis=1)
-        b = np.linalg.norm(v - centres[nearest], axis=1)
-        found[rows] = np.where(b > a, 1 - a / np.where(b > a, b, 1), 0)
-    return found
+    own_cluster, size = _dense(similarities, labels)
+    sums = _sums(similarities, own_cluster, len(size))
+    row = np.repeat(np.arange(len(own_cluster)), np.diff(sums.indptr))
+    inside = sums.indices == own_cluster[row]
+    own = np.bincount(row[inside], sums.data[inside], len(own_cluster))
+    own /= np.maximum(size[own_cluster] - 1, 1)
+    row, other = row[~inside], sums.indices[~inside]
+    mean = sums.data[~inside] / size[other]
+    order = np.lexsort((-other, mean, row))  # the last of a row is the one
+    row, other, mean = row[order], other[order], mean[order]
+    last = np.flatnonzero(np.diff(row, append=-1))
+    nearest = np.full(len(own), -1, np.int32)
+    nearest[row[last]] = other[last]
+    similarity = np.zeros(len(own))
+    similarity[row[last]] = mean[last]
+    of_cluster = (np.bincount(own_cluster, own) / size)[own_cluster]
+    score = _BIAS + _OWN * _odds(own) + _CLUSTER * _odds(of_cluster)
+    confidence = np.where(size[own_cluster] > 1, 1 / (1 + np.exp(-score)), 0)
+    return Standing(own, nearest, similarity, confidence)
 
 
-def _nearest_other(rows: np.ndarray, centres: np.ndarray, own: np.ndarray):
-    """Int [B]: the nearest centre of each row that is not its own."""
-    # About their middle, so that nothing cancels; the distance itself is taken later,
-    # in float64.
-    middle = centres.mean(axis=0)[None, :]
-    found = _nearest(
-        jnp.asarray(rows - middle, jnp.float32),
-        jnp.asarray(centres - middle, jnp.float32),
-        jnp.asarray(own),
+def alike(
+    similarities: sp.csr_array, labels: ArrayLike, most: int = 10
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of clusters that are most similar on the mean: where to look first.
+
+    Args:
+      similarities, labels: as of ``standing``.
+      most: pairs at the most.
+
+    Returns:
+      int32 [P, 2], the lower number first, the most similar pair first, ties by
+      number; and their mean similarity, float64 [P], above 0.
+
+    >>> graph = sp.csr_array([[0, 0.4, 0], [0.4, 0, 0.2], [0, 0.2, 0]])
+    >>> pairs, similarity = alike(graph, [0, 1, 2])
+    >>> pairs.tolist(), similarity.tolist()
+    ([[0, 1], [1, 2]], [0.4, 0.2])
+    """
+    own_cluster, size = _dense(similarities, labels)
+    sums = _sums(similarities, own_cluster, len(size))
+    member = sp.csr_array(
+        (np.ones(len(own_cluster)), own_cluster, np.arange(len(own_cluster) + 1)),
+        (len(own_cluster), len(size)),
     )
-    return np.asarray(found)
+    between = sp.triu(member.T @ sums, 1).tocoo()
+    mean = between.data / (size[between.row].astype(np.float64) * size[between.col])
+    order = np.lexsort((between.col, between.row, -mean))[:most]
+    pairs = np.stack([between.row[order], between.col[order]], axis=1)
+    return pairs.astype(np.int32), mean[order]
 
 
-@jax.jit
-def _nearest(rows: jax.Array, centres: jax.Array, own: jax.Array) -> jax.Array:
-    products = jnp.matmul(rows, centres.T, precision=jax.lax.Precision.HIGHEST)
-    square = jnp.sum(centres * centres, axis=1)[None, :] - 2 * products
-    itself = jnp.arange(centres.shape[0])[None, :] == own[:, None]
-    return jnp.argmin(jnp.where(itself, jnp.inf, square), axis=1)
+def _odds(share: np.ndarray) -> np.ndarray:
+    return np.log((share + _EDGE) / (1 - share + _EDGE))
+
+
+def _dense(
+    similarities: sp.csr_array, labels: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Int64 [N] clusters, and [C] how many images each has."""
+    found = as_labels(labels, "labels", similarities.shape[0])
+    size = np.bincount(found) if len(found) and found.min() >= 0 else np.zeros(1, int)
+    if not size.all() and len(found):
+        raise InputError(
+            f"labels {found.min()} to {found.max()} are not dense: number clusters 0 "
+            "to C - 1, each with an image"
+        )
+    return found, size
+
+
+def _sums(
+    similarities: sp.csr_array, own_cluster: np.ndarray, count: int
+) -> sp.csr_array:
+    """Float64 [N, C]: the similarity of each image to all of a cluster, summed."""
+    images = len(own_cluster)
+    member = sp.csr_array(
+        (np.ones(images), own_cluster, np.arange(images + 1)), (images, count)
+    )
+    sums = (similarities.astype(np.float64) @ member).tocsr()
+    sums.sort_indices()
+    return sums

@@ -16,6 +16,7 @@ from fgu_jax.retrieval.protocol import as_features, as_labels
 
 _WIDER = 1.15  # k1 over the pictures of an individual: some have more than most
 _USUAL = 20  # neighbours alike where no step is seen; Zhong et al.'s k1
+_FEW, _INDIVIDUALS = 5, 75  # below 1,500 images: a 75th of them, but five
 _AVERAGED = 0.3  # k2 over k1; theirs are 6 and 20
 
 
@@ -54,7 +55,8 @@ def neighbour_graph(
       s(i, j) = shared / (2 - shared).
 
     Where ``k1`` is not given it comes from the data: 1.15 times the pictures that an
-    individual has by ``neighbours_alike``, 23 where no step is seen.
+    individual has by ``neighbours_alike``, 23 where no step is seen (below 1,500 images
+    fewer, down to 6).
 
     Args:
       features: float [N, D], of any length; compared at unit length, in float32.
@@ -105,7 +107,8 @@ def graph_of(
     if k1 is None:
         alike, step = neighbours_alike(lists)
         # A few images hold no large groups.
-        usual = min(_USUAL, math.isqrt(count))
+        few = max(_FEW, count // _INDIVIDUALS)
+        usual = min(_USUAL, few, math.isqrt(count))
         k1 = max(1, round(_WIDER * (alike or usual)))
     k1 = min(int(k1), lists.shape[1] - 1)
     k2 = max(1, round(_AVERAGED * k1)) if k2 is None else int(k2)

@@ -1,0 +1,214 @@
+"""Features in a file: those that ``embed`` writes, and those of any other tool."""
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fgu_jax._version import __version__
+from fgu_jax.errors import InputError
+from fgu_jax.files import whole_file
+from fgu_jax.inference.embedder import Embedder
+from fgu_jax.messages import short
+
+NAMES = ("names", "name", "paths", "path", "images", "image", "files", "filenames")
+NAMES += ("image_names", "image_paths", "image_ids", "image_id", "ids", "keys")
+FEATURES = ("features", "feature", "feats", "embeddings", "embedding", "vectors", "x")
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Features of images, by name.
+
+    Attributes:
+      names: [N]; of a folder relative to it, NFC, with ``/``, in row order, which is
+        that of a hash of the name: the same however the folder is listed.
+      features: float32 [N, F]; of our networks unit rows.
+      skipped: images that cannot be read, and why; empty unless they were let pass.
+    """
+
+    names: tuple[str, ...]
+    features: np.ndarray
+    skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def write_features(path: Path, found: Features, embedder: Embedder, *, part: str):
+    """Writes ``names`` [N], ``features`` float32 [N, F] and ``run``, whole or not.
+
+    ``run`` is a JSON text: ``identity`` of the network (two files with the same one
+    can be compared), ``step``, ``part``, ``fgu_jax`` (version) and ``config``. Read it
+    with ``numpy.load(path)``; nothing in it is pickled.
+
+    Raises:
+      InputError: the file cannot be written, or the disk is full.
+    """
+    run = {
+        "identity": embedder.identity,
+        "step": embedder.step,
+        "part": part,
+        "fgu_jax": __version__,
+        "config": json.loads(embedder.config.to_json()),
+    }
+    with whole_file(path) as scratch, scratch.open("wb") as file:
+        np.savez(
+            file,
+            names=np.array(found.names, dtype=np.str_),
+            features=found.features,
+            run=np.array(json.dumps(run)),
+        )
+
+
+def read_features(path: str | Path, names: str | Path | None = None) -> Features:
+    """Features and names that any tool wrote.
+
+    Args:
+      path: an .npz of names and features, under any of the keys ``NAMES`` and
+        ``FEATURES`` (or one array of text and one of numbers [N, F] under any key); or
+        an .npy of features, [N, F].
+      names: a file of one name a line, or an .npy of names; needed where ``path``
+        holds none.
+
+    Returns:
+      ``Features``, rows in the file's order, not yet of unit length.
+
+    Raises:
+      InputError: a file that is none of these, lengths that differ, names that come
+        twice or are no text, features that are not finite or of zero length.
+    """
+    path = Path(path)
+    arrays = _arrays(path)
+    if names is None:
+        key = _key(arrays, NAMES, _is_text, "names", path)
+        if key is None:
+            raise InputError(
+                f"{path} holds no names (it has {_listed(arrays)}): save them as "
+                "'names', or give --names=FILE with one a line"
+            )
+        listed = _as_names(arrays[key], f"{path}, {key!r}")
+    else:
+        listed = _read_names(Path(names))
+    key = _key(arrays, FEATURES, _is_table, "features", path)
+    if key is None:
+        raise InputError(
+            f"{path} holds no features (it has {_listed(arrays)}): save them as "
+            "'features', numbers [images, width]"
+        )
+    features = arrays[key]
+    if features.dtype.kind not in "fiu" or features.ndim != 2 or 0 in features.shape:
+        raise InputError(
+            f"{path}, {key!r} is {features.dtype}{list(features.shape)}: give numbers "
+            "[images, width]"
+        )
+    if len(features) != len(listed):
+        raise InputError(
+            f"{path} has {len(features)} rows of features and {len(listed)} names: "
+            "give one name for each row"
+        )
+    unique, count = np.unique(np.array(listed, dtype=object), return_counts=True)
+    if len(unique) < len(listed):
+        twice = unique[count > 1]
+        raise InputError(
+            f"{len(twice)} of {len(unique)} names come more than once, such as "
+            f"{short(twice[0])}: give each image one row"
+        )
+    return Features(listed, _checked(features, listed))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {"features": found}
+        with found:
+            return {key: found[key] for key in found.files}
+    except FileNotFoundError:
+        raise InputError(f"{path} is not there: name an .npz or .npy file") from None
+    except OSError as error:
+        why = error.strerror or "it is damaged"
+        raise InputError(f"{path} cannot be read: {why}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        if "allow_pickle" in str(error) or "pickled" in str(error):
+            raise InputError(
+                f"{path} holds Python objects, which are not read: save names by "
+                "np.array(names, dtype=str) and features as one array of numbers"
+            ) from error
+        raise InputError(f"{path} is no whole .npz or .npy file: {error}") from error
+
+
+def _key(arrays, known, fits, what: str, path: Path) -> str | None:
+    """The array that is meant: by its key, or the only one of its kind."""
+    named = [key for key in arrays if key.lower() in known and fits(arrays[key])]
+    found = named or [key for key in arrays if fits(arrays[key])]
+    if len(found) > 1 and what not in found:
+        raise InputError(
+            f"{path} has several arrays that may be the {what}, {', '.join(found)}: "
+            f"save the right one as {what!r}"
+        )
+    return what if what in found else found[0] if found else None
+
+
+def _is_text(array: np.ndarray) -> bool:
+    return array.ndim == 1 and array.dtype.kind in "USiu"
+
+
+def _is_table(array: np.ndarray) -> bool:
+    return array.ndim == 2 and array.dtype.kind in "fiu"
+
+
+def _listed(arrays: dict[str, np.ndarray]) -> str:
+    said = [f"{k} {v.dtype}{list(v.shape)}" for k, v in arrays.items()]
+    return ", ".join(said) or "nothing"
+
+
+def _as_names(array: np.ndarray, where: str) -> tuple[str, ...]:
+    if array.dtype.kind == "S":
+        return tuple(v.decode("utf-8", "surrogateescape") for v in array.tolist())
+    return tuple(str(value) for value in array.tolist())
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    if path.suffix.lower() == ".npy":
+        array = _arrays(path)["features"]
+        if not _is_text(array):
+            raise InputError(
+                f"{path} holds {array.dtype}{list(array.shape)}: give names [images]"
+            )
+        return _as_names(array, str(path))
+    try:
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    lines = text.splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    empty = [number for number, line in enumerate(lines, 1) if not line.strip()]
+    if empty:
+        raise InputError(f"{path}, line {empty[0]}: no name; give one a line")
+    return tuple(lines)
+
+
+def _checked(features: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Float32 [N, F], each row divided by its length in float64."""
+    out = np.empty(features.shape, np.float32)
+    wrong: dict[str, list[int]] = {"not finite": [], "all 0": []}
+    for low in range(0, len(features), 4096):
+        part = features[low : low + 4096].astype(np.float64)
+        finite = np.isfinite(part).all(axis=1)
+        zero = ~part.any(axis=1)
+        wrong["not finite"] += (low + np.flatnonzero(~finite)).tolist()
+        wrong["all 0"] += (low + np.flatnonzero(zero)).tolist()
+        largest = np.abs(part).max(axis=1, keepdims=True)
+        scaled = part / np.where(finite & ~zero, largest[:, 0], 1)[:, None]
+        length = np.linalg.norm(scaled, axis=1, keepdims=True)
+        out[low : low + 4096] = scaled / np.where(length > 0, length, 1)
+    for what, rows in wrong.items():
+        if rows:
+            more = f" (and of {len(rows) - 1} more)" if len(rows) > 1 else ""
+            raise InputError(
+                f"the feature of {short(names[rows[0]])}{more} is {what}: leave the "
+                "image out, or look at it and at the network"
+            )
+    return out
