@@ -31,20 +31,28 @@ def _unit(x: jax.Array) -> jax.Array:
 
 
 def update_cluster_memory(
-    table: jax.Array, features: jax.Array, labels: jax.Array
+    table: jax.Array,
+    features: jax.Array,
+    labels: jax.Array,
+    *,
+    rate: float = 0.5,
+    hardest: bool = False,
 ) -> jax.Array:
-    """Cluster memory after a batch: ``V[y] <- unit((V[y] + v) / 2)``, in batch order.
+    """Cluster memory after a batch: ``V[y] <- unit((1 - r) V[y] + r v)``, in its order.
 
     Args:
       table: float [C, D], cluster memory V.
       features: float [B, D], unit rows v of the forward pass whose gradient was taken.
       labels: int [B], cluster of each; a label outside 0..C-1 changes nothing.
+      rate: r, in 0..1.
+      hardest: of the images of a cluster in the batch only the one that is least like
+        its row, of equals the first, changes it.
 
     Returns:
       float [C, D], of the table's dtype.
 
     Raises:
-      InputError: shapes that do not fit.
+      InputError: shapes that do not fit, a rate outside 0..1.
 
     >>> V = jnp.array([[1.0, 0.0]])
     >>> v = jnp.array([[0.0, 1.0]])
@@ -52,18 +60,38 @@ def update_cluster_memory(
     >>> [round(float(x), 3) for x in new]
     [0.707, 0.707]
 
-    Source: FGU section 2.2.1, the rule (V + v) / 2; made unit again as in BUC.
+    Source: FGU section 2.2.1, the rule (V + v) / 2; made unit again as in BUC. Other
+    rates and ``hardest``: Dai et al., Cluster Contrast, ACCV 2022 (its code's momentum
+    is 1 - r, its ``CM_Hard`` the hardest).
     """
+    if not 0 <= rate <= 1:
+        raise InputError(f"rate is {rate}: give a number in 0..1")
     fits = table.ndim == 2 and features.shape == (len(labels), table.shape[-1])
     if not fits:
         raise InputError(
             f"features {features.shape} and labels {labels.shape} do not fit the "
             f"table {table.shape}: give [B, D], [B] and [C, D]"
         )
-    new = _in_batch_order(
-        table[None], features[None], labels, lambda old, v: (old + v) / 2
-    )
-    return new[0]
+    if hardest:
+        labels = _hardest_alone(table, features, labels)
+
+    def blend(old, v):
+        return (old + v) / 2 if rate == 0.5 else (1 - rate) * old + rate * v
+
+    return _in_batch_order(table[None], features[None], labels, blend)[0]
+
+
+def _hardest_alone(
+    table: jax.Array, features: jax.Array, labels: jax.Array
+) -> jax.Array:
+    """The labels, -1 where another image of the cluster is less like its row."""
+    rows = table.at[labels].get(mode="clip")
+    alike = jnp.sum(rows * features.astype(table.dtype), axis=-1)
+    first = jnp.arange(len(labels))
+    harder = alike[None, :] < alike[:, None]
+    harder |= (alike[None, :] == alike[:, None]) & (first[None, :] < first[:, None])
+    beaten = jnp.any(harder & (labels[None, :] == labels[:, None]), axis=1)
+    return jnp.where(beaten, -1, labels)
 
 
 def update_patch_memory(

@@ -60,7 +60,7 @@ def without_effect(config: Config) -> frozenset[str]:
     """
     found = {name for names in ruled_out(config).values() for name in names}
     merges = config.clustering == "merge"
-    never = not any(map(config.regroups_after, range(1, config.epochs + 1)))
+    never = not any(map(config.regroups_after, range(config.epochs + 1)))
     if never or (merges and config.global_weight == 0):
         found.update(fields_of("merging", "regrouping"))
     if never and merges and config.attract_start == "merge":  # which never comes

@@ -20,8 +20,12 @@ _data = functools.partial(_host, of="data")
 _kept = functools.partial(_host, resumable=True)
 _network = functools.partial(field, of="network")
 _merging = functools.partial(_host, of="merging", unless={"clustering": "kmeans"})
+_by_number = functools.partial(
+    _host, of="merging", unless={"clustering": "kmeans", "distance": "jaccard"}
+)
 _regrouping = functools.partial(_host, of="regrouping")
 _kmeans = functools.partial(_host, unless={"clustering": "merge"})
+_jaccard = functools.partial(_host, of="regrouping", unless={"distance": "euclid"})
 _attracted = functools.partial(field, unless={"attract_weight": 0, "global_weight": 0})
 _pedal = functools.partial(field, unless={"patch_weight": 0})
 _shared = functools.partial(_host, of="shared untrained")
@@ -93,6 +97,9 @@ class Config:
     train_patch_generator: bool = field(
         False, "train the affine windows too", unless={"patch_generator": "stripes"}
     )
+    pooling: Literal["mean", "gem"] = _network(
+        "mean", "of the global feature: mean, or a generalised mean that is learnt"
+    )
     neck: bool = _network(False, "BatchNorm before the global feature is made unit")
     keep_statistics: bool = field(
         False, "the backbone's BatchNorm keeps the statistics of its weights"
@@ -105,7 +112,13 @@ class Config:
         32, "images a step, over all devices", group="Optimisation", least=1
     )
     epochs: int = _host(60, "passes over the training images", least=0, resumable=True)
-    learning_rate: float = field(1e-4, "SGD's, at first", least=0)
+    images_a_cluster: int | None = _host(
+        None,
+        "K: a batch is batch_size / K clusters of K images each; none: any images",
+        least=2,
+    )
+    optimizer: Literal["sgd", "adam"] = field("sgd", "sgd with momentum, or adam")
+    learning_rate: float = field(1e-4, "at first, or after the warm-up", least=0)
     head_learning_rate: float | None = field(
         None, "of the new layers (patch heads, neck); default: learning_rate", least=0
     )
@@ -113,8 +126,19 @@ class Config:
         50, "epoch after which the rate drops, or none", least=1
     )
     lr_drop_factor: float = field(0.1, "by this factor", least=0)
-    momentum: float = field(0.9, "SGD's", fraction=True)
+    warmup_epochs: int = field(
+        0, "epochs over which the rate rises from a hundredth", least=0
+    )
+    cosine_epoch: int | None = field(
+        None, "epoch at whose end a half cosine has brought the rate to 0", least=1
+    )
+    momentum: float = field(0.9, "SGD's", fraction=True, unless={"optimizer": "adam"})
     weight_decay: float = field(1e-4, "L2, added to the gradient", least=0)
+    teacher: float = field(
+        0.0,
+        "share that a mean teacher keeps a step; its features are the run's. 0: none",
+        fraction=True,
+    )
 
     global_weight: float = field(
         1.0,
@@ -138,9 +162,18 @@ class Config:
     patch_weight: float = field(
         0.8, "lambda of eq (7); 0 leaves the local branch out", least=0, traced=True
     )
+    patch_loss: Literal["pedal", "clusters"] = _pedal(
+        "pedal", "of patches: PEDAL, or the repelled loss with a W row a cluster"
+    )
     scale: float = _pedal(15.0, "s of eq (6): 15, and 5 on duke and msmt17", above=0)
     num_neighbors: int = _pedal(15, "k of eq (6)", least=1)
     patch_rate: float = _pedal(0.1, "m, how fast the patch memory moves", fraction=True)
+    memory_rate: float = field(
+        0.5, "share of a row of V that a new feature takes", fraction=True
+    )
+    memory_update: Literal["each", "hardest"] = field(
+        "each", "V takes each image of a batch, or each cluster's least alike"
+    )
     memory_start: Literal["features", "zeros"] = _host(
         "features",
         "cluster memory before the first merge (zeros: as BUC)",
@@ -148,17 +181,47 @@ class Config:
     )
 
     merge_start: int = _regrouping(
-        20, "first epoch after which clusters merge", group="Merging", least=1
+        20,
+        "first epoch after which clusters merge; 0: before the first",
+        group="Merging",
+        least=0,
     )
     merge_every: int = _regrouping(2, "epochs between merges", least=1)
     merge_stop: int = _regrouping(56, "last epoch after which clusters may merge")
-    merge_fraction: float = _merging(
+    merge_from: Literal["clusters", "images"] = _merging(
+        "clusters", "clusters merge on, or are made anew from single images"
+    )
+    distance: Literal["euclid", "jaccard"] = _merging(
+        "euclid",
+        "of features to a number of clusters, or of neighbourhoods to max_distance",
+    )
+    k1: int | None = _jaccard(
+        None, "jaccard: nearest images that are compared; none: by the data", least=1
+    )
+    k2: int | None = _jaccard(
+        None, "jaccard: nearest images that are averaged; none: 0.3 k1", least=1
+    )
+    max_distance: float = _jaccard(
+        0.73, "jaccard: clusters merge while they are no farther", fraction=True
+    )
+    last_max_distance: float | None = _jaccard(
+        None,
+        "jaccard: what max_distance has become at merge_stop, evenly",
+        least=0,
+    )
+    use_cameras: bool = _regrouping(
+        False, "features are centred by camera to be compared; batches are by camera"
+    )
+    alone: Literal["kept", "left_out"] = _jaccard(
+        "kept", "jaccard: an image in no cluster is one of its own, or not learnt from"
+    )
+    merge_fraction: float = _by_number(
         0.05, "gamma: a merge step removes gamma N clusters", fraction=True
     )
-    merge_criterion: Literal["min", "max", "average", "centroid", "median"] = _merging(
-        "min", "distance between clusters"
-    )
-    size_penalty: float = _merging(
+    merge_criterion: Literal[
+        "min", "max", "average", "centroid", "median", "dbscan"
+    ] = _merging("min", "distance between clusters; or DBSCAN, of jaccard")
+    size_penalty: float = _by_number(
         0.0,
         "min: added to a distance for each image of the two clusters (BUC: 0.003)",
         least=0,
@@ -185,6 +248,9 @@ class Config:
 
     crop: bool = field(
         True, "random area and aspect crop, as BUC", group="Augmentation"
+    )
+    pad: int = field(
+        0, "in place of crop: pixels of black around an image, cut at random", least=0
     )
     flip: bool = field(True, "horizontal flip of every second image")
     color_jitter: float = field(
@@ -258,8 +324,19 @@ class Config:
 
     def regroups_after(self, epoch: int) -> bool:
         """Whether images get other clusters after this epoch, merged or by k-means."""
-        changes = self.clustering == "kmeans" or self.merge_fraction > 0
+        by_number = self.clustering == "merge" and self.distance == "euclid"
+        changes = self.merge_fraction > 0 or not by_number
+        if epoch == 0 and self.clustering == "kmeans":
+            return True
         return changes and self.merges_after(epoch)
+
+    def merges_up_to(self, epoch: int) -> float:
+        """The largest Jaccard distance at which clusters merge after this epoch."""
+        if self.last_max_distance is None or self.merge_stop <= self.merge_start:
+            return self.max_distance
+        done = (epoch - self.merge_start) / (self.merge_stop - self.merge_start)
+        opened = self.last_max_distance - self.max_distance
+        return self.max_distance + min(max(done, 0), 1) * opened
 
     def evaluates_after(self, epoch: int) -> bool:
         """Whether the network is evaluated after this epoch (0: before training)."""
@@ -312,6 +389,8 @@ def _check_ranges(config: Config) -> None:
             wanted = "0 to 1"
         if wanted:
             raise InputError(f"{name} is {value}: give {wanted}")
+    if config.clustering == "merge":
+        _check_criterion(config)
     if config.size_penalty and config.merge_criterion != "min":
         raise InputError(
             f"size_penalty is {config.size_penalty} with merge_criterion "
@@ -328,3 +407,42 @@ def _check_ranges(config: Config) -> None:
         )
     if config.seed >= 2**32:
         raise InputError(f"seed is {config.seed}: give less than {2**32}")
+    if config.images_a_cluster and config.batch_size % config.images_a_cluster:
+        raise InputError(
+            f"images_a_cluster is {config.images_a_cluster} and batch_size "
+            f"{config.batch_size}: give one that divides it"
+        )
+    last = config.cosine_epoch
+    if last is not None and last <= config.warmup_epochs:
+        raise InputError(
+            f"cosine_epoch is {last} with warmup_epochs {config.warmup_epochs}: give "
+            "more"
+        )
+    if config.pad and config.crop:
+        raise InputError(
+            f"pad is {config.pad} with crop: it goes in place of it, give crop false"
+        )
+    widest = config.last_max_distance
+    if widest is not None and not config.max_distance <= widest <= 1:
+        raise InputError(
+            f"last_max_distance is {widest}: give {config.max_distance} (max_distance) "
+            "to 1"
+        )
+
+
+def _check_criterion(config: Config) -> None:
+    criterion, distance = config.merge_criterion, config.distance
+    other = ("centroid", "median") if distance == "jaccard" else ("dbscan",)
+    if criterion in other:
+        known = [k for k in typing.get_args(TYPES["merge_criterion"]) if k not in other]
+        raise InputError(
+            f"merge_criterion is {criterion!r} with distance {distance!r}: give "
+            f"{' or '.join(known)}"
+        )
+    begins_at_images = distance == "jaccard" and criterion in ("min", "dbscan")
+    if begins_at_images and config.merge_from == "clusters":
+        raise InputError(
+            f"merge_from is 'clusters' with merge_criterion {criterion!r} of distance "
+            "'jaccard', which begins at single images: give merge_from 'images', or "
+            "merge_criterion 'average'"
+        )

@@ -19,6 +19,7 @@ def build_network(
         num_patches=config.num_patches,
         patch_dim=config.patch_dim,
         patch_generator=config.patch_generator,
+        pooling=config.pooling,
         neck=config.neck,
         dtype=jnp.dtype(config.precision),
         axis_name=axis_name,

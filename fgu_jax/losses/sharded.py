@@ -150,11 +150,18 @@ def pedal_loss(
 
 
 def update_cluster_memory(
-    table: jax.Array, batch: Gathered, *, axis_name: str
+    table: jax.Array,
+    batch: Gathered,
+    *,
+    axis_name: str,
+    rate: float = 0.5,
+    hardest: bool = False,
 ) -> jax.Array:
     """``memory.update_cluster_memory`` of a device's rows [R, D] of V."""
     rows = _rows_here(table, batch.labels, axis_name)
-    return memory.update_cluster_memory(table, batch.global_features, rows)
+    return memory.update_cluster_memory(
+        table, batch.global_features, rows, rate=rate, hardest=hardest
+    )
 
 
 def update_patch_memory(

@@ -43,6 +43,27 @@ def stripe_means(feature_map: jax.Array, num_patches: int) -> jax.Array:
     return jnp.mean(stripes, axis=(2, 3)).transpose(1, 0, 2)
 
 
+class GeneralizedMean(nn.Module):
+    """``mean(max(x, epsilon)^p)^(1/p)`` over a map, ``[B,h,w,F] -> [B,F]``, p learnt.
+
+    p starts at 3; 1 is the mean of what is positive, and the larger it is, the nearer
+    the maximum.
+
+    Source: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation,
+    TPAMI 2018, eq (3).
+    """
+
+    param_dtype: Any
+    epsilon: float = 1e-6
+
+    @nn.compact
+    def __call__(self, feature_map: jax.Array) -> jax.Array:
+        start = nn.initializers.constant(3.0)
+        p = self.param("p", start, (1,), self.param_dtype)[0]
+        powers = jnp.maximum(feature_map, self.epsilon) ** p
+        return jnp.mean(powers, axis=(1, 2)) ** (1 / p)
+
+
 class PatchHeads(nn.Module):
     """U separate linear heads with BatchNorm, ``[U,B,F] -> [U,B,d]``, held as one.
 

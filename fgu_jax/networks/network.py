@@ -8,11 +8,18 @@ import jax.numpy as jnp
 
 from fgu_jax.errors import InputError
 from fgu_jax.networks.backbones import check_rows, find
-from fgu_jax.networks.heads import PatchHeads, stripe_means, unit, widen
+from fgu_jax.networks.heads import (
+    GeneralizedMean,
+    PatchHeads,
+    stripe_means,
+    unit,
+    widen,
+)
 from fgu_jax.networks.normalisation import batch_norm
 from fgu_jax.networks.patchnet import PatchNet, window_means
 
 PATCH_GENERATORS = ("stripes", "affine")
+POOLINGS = ("mean", "gem")
 
 
 class Features(NamedTuple):
@@ -35,6 +42,7 @@ class Network(nn.Module):
     num_patches: int
     patch_dim: int
     patch_generator: str
+    pooling: str
     neck: bool
     dtype: Any
     param_dtype: Any
@@ -70,7 +78,10 @@ class Network(nn.Module):
             **shared,
         )
 
-        pooled = jnp.mean(feature_map, axis=(1, 2))
+        if self.pooling == "gem":
+            pooled = GeneralizedMean(self.param_dtype, name="gem")(feature_map)
+        else:
+            pooled = jnp.mean(feature_map, axis=(1, 2))
         if self.neck:
             pooled = norm(name="neck")(pooled)
 
@@ -89,6 +100,7 @@ def build(
     num_patches: int = 6,
     patch_dim: int = 256,
     patch_generator: str = "stripes",
+    pooling: str = "mean",
     neck: bool = False,
     dtype: Any = jnp.float32,
     param_dtype: Any = jnp.float32,
@@ -99,7 +111,8 @@ def build(
 
     ``backbone`` is a name of ``BACKBONES``; ``num_patches`` U divides the rows of the
     feature map; ``patch_dim`` is d; ``patch_generator`` is ``"stripes"`` (of equal
-    height) or ``"affine"`` (PAUL's PatchNet, starting at the stripes); ``neck`` puts a
+    height) or ``"affine"`` (PAUL's PatchNet, starting at the stripes); ``pooling`` of
+    the global feature is ``"mean"`` or ``"gem"`` (``GeneralizedMean``); ``neck`` puts a
     BatchNorm before the global feature's normalisation; ``dtype`` is what the backbone
     computes in (the rest runs in float32 or wider); ``axis_name`` names the mapped axis
     over which BatchNorm takes the global batch; ``bn_momentum`` is the weight of the
@@ -123,6 +136,9 @@ def build(
         raise InputError(
             f"patch_generator={patch_generator!r} is not known: use {known}"
         )
+    if pooling not in POOLINGS:
+        known = " or ".join(map(repr, POOLINGS))
+        raise InputError(f"pooling={pooling!r} is not known: use {known}")
     for name, value in (("num_patches", num_patches), ("patch_dim", patch_dim)):
         if value < 1:
             raise InputError(f"{name}={value}: it must be at least 1")
@@ -131,6 +147,7 @@ def build(
         num_patches=num_patches,
         patch_dim=patch_dim,
         patch_generator=patch_generator,
+        pooling=pooling,
         neck=neck,
         dtype=dtype,
         # Statistics are updated in place: narrower than what is computed, their type

@@ -86,7 +86,7 @@ class Checkpoints:
 
         Args:
           state: a dataclass of whole arrays, ``params`` and ``batch_stats`` among them:
-            a file never shows whether its tables were cut.
+            a file never shows whether its tables were cut. ``None`` is not kept.
           history: a JSON object, given back on resume.
           best: step of the best evaluated epoch; its checkpoint, where there is one,
             stays beside the newest.
@@ -304,5 +304,6 @@ def _reason(error: Exception) -> str:
 
 def _split(state: Any) -> dict:
     fields = {name: getattr(state, name) for name in state.__dataclass_fields__}
+    fields = {name: x for name, x in fields.items() if x is not None}
     network = {name: fields.pop(name) for name in _NETWORK}
     return {"network": network, "training": fields}

@@ -9,7 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["augment", "image_keys", "random_crop", "random_erasing", "random_jitter"]
+__all__ = [
+    "augment",
+    "image_keys",
+    "random_crop",
+    "random_erasing",
+    "random_jitter",
+    "random_shift",
+]
 
 _CROP, _JITTER, _ERASING = 22, 6, 5  # numbers that each of them uses
 
@@ -25,6 +32,7 @@ def augment(
     images: jax.Array,
     *,
     crop: bool = True,
+    pad: int = 0,
     flip: bool = True,
     color_jitter: float = 0.0,
     erasing: float = 0.0,
@@ -35,6 +43,7 @@ def augment(
       keys: PRNG keys [B].
       images: float [B, H, W, 3] in 0..1.
       crop: take a random area and aspect, see ``random_crop``.
+      pad: without ``crop``, move it by up to so many pixels, see ``random_shift``.
       flip: mirror every second image, by chance.
       color_jitter: strength in 0..1, see ``random_jitter``.
       erasing: chance in 0..1 that a rectangle is erased, see ``random_erasing``.
@@ -56,6 +65,8 @@ def augment(
         )
         if crop:
             image = random_crop(for_crop, image)
+        elif pad > 0:  # in place of a crop, by two of its numbers
+            image = random_shift(for_crop[20:], image, most=pad)
         if flip:
             image = jnp.where(mirror[0] < 0.5, image[:, ::-1], image)
         if color_jitter > 0:
@@ -105,6 +116,25 @@ def random_crop(numbers: jax.Array, image: jax.Array) -> jax.Array:
         precision=lax.Precision.HIGHEST,
     )
     return jnp.clip(resized, 0, 1)
+
+
+def random_shift(numbers: jax.Array, image: jax.Array, *, most: int) -> jax.Array:
+    """The image in a frame of black pixels, cut out again at a random place.
+
+    Args:
+      numbers: uniform [2] in 0..1, of y and of x.
+      image: float [H, W, 3] in 0..1.
+      most: pixels of the frame, 0 or more.
+
+    Returns:
+      float [H, W, 3] in 0..1.
+
+    Source: pad and crop of the published code of SpCL and Cluster Contrast.
+    """
+    framed = jnp.pad(image, ((most, most), (most, most), (0, 0)))
+    corner = jnp.floor(numbers * (2 * most + 1)).astype(jnp.int32)
+    corner = jnp.minimum(corner, 2 * most)
+    return lax.dynamic_slice(framed, (corner[0], corner[1], 0), image.shape)
 
 
 def random_jitter(

@@ -57,7 +57,7 @@ def run(
     mesh = make_mesh(1)
     folder.check(config)
     with bar(console) as progress:
-        names, images, judge = open_data(config, data, progress)
+        names, images, judge, _ = open_data(config, data, progress)
     if judge.test is None:
         why = judge.warning or f"{config.dataset} has no identities to evaluate with"
         raise InputError(

@@ -54,6 +54,8 @@ def validate_with_data(config: Config, num_images: int) -> None:
     if config.clustering == "kmeans":
         kmeans_clusters(config, num_images)
         return
+    if config.distance == "jaccard":
+        return
     merges = sum(map(config.merges_after, range(1, config.epochs + 1)))
     each = clusters_a_merge(config, num_images)
     if merges and config.merge_fraction > 0 and each == 0:
@@ -82,9 +84,11 @@ def never_merges(config: Config) -> str | None:
     >>> never_merges(Config(epochs=5, merge_start=8, merge_fraction=0.0))
     """
     wanted = config.merge_fraction > 0 and config.global_weight > 0 and config.epochs
+    if config.distance == "jaccard":
+        wanted = config.global_weight > 0 and config.epochs
     if not wanted or config.clustering == "kmeans":
         return None
-    if any(map(config.merges_after, range(1, config.epochs + 1))):
+    if any(map(config.merges_after, range(config.epochs + 1))):
         return None
     start = f"merge_start {config.merge_start}"
     if config.merge_stop < config.merge_start:

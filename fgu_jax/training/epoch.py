@@ -16,6 +16,7 @@ from fgu_jax.parallel.mesh import shard_batch, shard_own
 from fgu_jax.progress import Progress
 from fgu_jax.training.health import FiniteLosses
 from fgu_jax.training.images import host_batches, place_images
+from fgu_jax.training.sampling import clusters_order, epoch_order
 from fgu_jax.training.state import TrainState, specs
 from fgu_jax.training.step import chunked_train_step, mapped_train_step
 from fgu_jax.training.stopping import StopRequest
@@ -36,6 +37,7 @@ class Epochs:
       train_step: of one device, ``make_train_step``'s.
       images: uint8 [N, H, W, 3] or a stream of them.
       mesh: devices.
+      cameras: int [N]; batches by cluster are by camera too.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Epochs:
         train_step: Callable,
         images: Images,
         mesh: Mesh,
+        cameras: np.ndarray | None = None,
     ):
+        self._cameras = cameras
         self._config, self._images, self._mesh = config, images, mesh
         self._resident = place_images(config, images, mesh)
         self._most = config.steps_per_dispatch or self._by_device()
@@ -68,10 +72,7 @@ class Epochs:
         Raises:
           InputError: a loss or gradient is not finite.
         """
-        size, seed = self._config.batch_size, self._config.seed
-        # Images in no cluster are left out; an epoch has as many steps all the same.
-        rows = np.flatnonzero(jax.device_get(state.labels) >= 0)
-        order = epoch_order(seed, epoch, len(self._images), size, rows)
+        order = self._order(epoch, jax.device_get(state.labels))
         before = (epoch - 1) * len(order)
         finite = FiniteLosses(epoch)
         what = f"epoch {epoch}"
@@ -82,6 +83,22 @@ class Epochs:
                 progress(done, len(order), what)
         finite.check()
         return state
+
+    def _order(self, epoch: int, labels: np.ndarray) -> np.ndarray:
+        config = self._config
+        size, seed = config.batch_size, config.seed
+        if config.images_a_cluster is not None:
+            return clusters_order(
+                seed,
+                epoch,
+                labels,
+                size,
+                per_cluster=config.images_a_cluster,
+                cameras=self._cameras,
+            )
+        # Images in no cluster are left out; an epoch has as many steps all the same.
+        rows = np.flatnonzero(labels >= 0)
+        return epoch_order(seed, epoch, len(self._images), size, rows)
 
     def _by_step(self, state, order, done, stop) -> Iterator[tuple]:
         on_host = None
@@ -136,35 +153,3 @@ class Epochs:
 def _over_devices(train_step: Callable, mesh: Mesh, shard_tables: bool, chunked: bool):
     prepare = chunked_train_step if chunked else mapped_train_step
     return prepare(train_step, mesh, specs(shard_tables=shard_tables))
-
-
-def epoch_order(
-    seed: int,
-    epoch: int,
-    num_images: int,
-    batch_size: int,
-    rows: np.ndarray | None = None,
-) -> np.ndarray:
-    """Rows of each batch of an epoch, int32 [steps, B]; the last, partial one dropped.
-
-    A pure function of its arguments: a resumed run needs no sampler's state.
-
-    Args:
-      seed, epoch: of the order.
-      num_images: N; an epoch has N // B steps.
-      batch_size: B.
-      rows: those that are learnt from, gone through as often as the steps take; no
-        batch has one of them twice, unless they are fewer than B. ``None``: all.
-
-    >>> epoch_order(0, 1, 5, 2).shape
-    (2, 2)
-    >>> sorted(epoch_order(0, 1, 4, 2, np.array([3, 1])).ravel().tolist())
-    [1, 1, 3, 3]
-    """
-    draw = np.random.default_rng([seed, epoch])
-    steps = num_images // batch_size
-    rows = np.arange(num_images) if rows is None else rows
-    whole = max(len(rows) // batch_size * batch_size, min(len(rows), batch_size))
-    passes = -(-steps * batch_size // whole)
-    order = np.concatenate([draw.permutation(rows)[:whole] for _ in range(passes)])
-    return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)

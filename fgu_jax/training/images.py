@@ -30,8 +30,8 @@ from fgu_jax.progress import Progress
 
 def open_data(
     config: Config, data: Dataset | np.ndarray | None, progress: Progress | None
-) -> tuple[tuple[str, ...], Images, Judge]:
-    """Names and pixels for training, and the judge, who alone is handed labels.
+) -> tuple[tuple[str, ...], Images, Judge, np.ndarray | None]:
+    """Names, pixels and cameras for training, and the judge, who alone has labels.
 
     Args:
       config: the run's.
@@ -41,20 +41,23 @@ def open_data(
 
     Returns:
       Names [N], images uint8 [N, height, width, 3] in row order (decoded, or a
-      stream of them where they would not fit), and ``Judge``.
+      stream of them where they would not fit), ``Judge``, and, where ``use_cameras``
+      asks for them, the images' cameras int32 [N].
 
     Raises:
-      InputError: data that is missing, unreadable, or of another size or type.
+      InputError: data that is missing, unreadable, or of another size or type; no
+        cameras where they are asked for.
     """
     size = (config.image_height, config.image_width)
     if isinstance(data, np.ndarray):
+        _cameras(config, None)
         if data.ndim != 4 or data.dtype != np.uint8 or data.shape[1:] != (*size, 3):
             raise InputError(
                 f"images are {data.dtype}{list(data.shape)}: give uint8 "
                 f"[N, {size[0]}, {size[1]}, 3], or change image_height and image_width"
             )
         names = tuple(f"{row:08d}" for row in range(len(data)))
-        return names, data, Judge(None, *size)
+        return names, data, Judge(None, *size), None
     dataset = data if data is not None else read_dataset(config, progress)
     judge = Judge(
         dataset,
@@ -65,7 +68,20 @@ def open_data(
     )
     images: ImageSet = dataset.train  # from here on: pictures, names, no identity
     pixels = open_images(images, *size, stream=config.stream, progress=progress)
-    return images.names, pixels, judge
+    return images.names, pixels, judge, _cameras(config, dataset)
+
+
+def _cameras(config: Config, dataset: Dataset | None) -> np.ndarray | None:
+    """The cameras of the training images, a number each, and no more of any label."""
+    if not config.use_cameras:
+        return None
+    labels = None if dataset is None else dataset.train_labels
+    if labels is None or labels.cameras is None:
+        raise InputError(
+            f"use_cameras, but the cameras of {config.dataset} are not known: leave it "
+            "out, or give a dataset whose names hold them (--pattern)"
+        )
+    return np.array(labels.cameras, np.int32)
 
 
 def read_dataset(config: Config, progress: Progress | None) -> Dataset:

@@ -28,10 +28,18 @@ from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import bar
 from fgu_jax.runs.clusters import write_clusters
 from fgu_jax.training import baselines, health
-from fgu_jax.training.regrouping import regroup, settle
+from fgu_jax.training.regrouping import settle
 from fgu_jax.training.session import Session, open_session
 from fgu_jax.training.start import first_variables
-from fgu_jax.training.state import TABLES, TrainState, create, with_centres, zero_sums
+from fgu_jax.training.state import (
+    TABLES,
+    TrainState,
+    create,
+    exchanged,
+    result,
+    with_centres,
+    zero_sums,
+)
 from fgu_jax.training.stopping import Stopped
 
 
@@ -106,7 +114,7 @@ def first_state(session: Session) -> TrainState:
     config, tracker = session.config, session.tracker
     if session.past["epochs"]:
         state = _restored(session)
-        session.embed.network(_network(state))
+        session.embed.network(result(state))
         return state
     variables, said = first_variables(config, session.mesh, session.images)
     for line in said:
@@ -122,10 +130,11 @@ def first_state(session: Session) -> TrainState:
             patches=features[1],
             seed=config.seed,
             memory_start=config.memory_start,
+            teacher=config.teacher > 0,
             on_host=config.shard_tables,
         )
-        if config.clustering == "kmeans":
-            state = regroup(config, state, features, session.mesh)
+        if config.regroups_after(0):
+            state = session.regrouped(state, features, epoch=0)
         state = session.place(state)
         record: dict = {"epoch": 0, "clusters": int(state.num_clusters)}
         record |= health.figures(state)
@@ -158,12 +167,12 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
         times.append(time.perf_counter())
         _stop_if_asked(session, state, within=epoch)
 
-        session.embed.network(_network(state))
+        session.embed.network(result(state))
         embed = functools.partial(session.embed, progress=progress)
         record = {"epoch": epoch} | session.means(epoch, state)
         if config.regroups_after(epoch):
             # Labels, V and c all come from this one pass over the images.
-            state = regroup(config, state, embed(session.images), session.mesh)
+            state = session.regrouped(state, embed(session.images), epoch=epoch)
             record["merged"] = True
         elif config.centres == "epoch":
             state = session.place(with_centres(state, embed(session.images)[0]))
@@ -203,10 +212,6 @@ def finish(session: Session, state: TrainState) -> Run:
     return Run(directory, config, tracker.history, clusters, names)
 
 
-def _network(state: TrainState) -> dict:
-    return {"params": state.params, "batch_stats": state.batch_stats}
-
-
 def _restored(session: Session) -> TrainState:
     """The state of the newest checkpoint, on the mesh."""
     config, num_images = session.config, len(session.images)
@@ -218,6 +223,7 @@ def _restored(session: Session) -> TrainState:
             global_features=jnp.zeros((num_images, global_dim(config.backbone))),
             patches=jnp.zeros((config.num_patches, num_images, config.patch_dim)),
             seed=config.seed,
+            teacher=config.teacher > 0,
         )
 
     state, _ = session.checkpoints.restore(
@@ -225,7 +231,7 @@ def _restored(session: Session) -> TrainState:
         NamedSharding(session.mesh, P()),
         on_host=TABLES if config.shard_tables else (),
     )
-    return session.place(state)
+    return session.place(exchanged(state))
 
 
 def _stop_if_asked(session: Session, state: TrainState, within: int) -> None:

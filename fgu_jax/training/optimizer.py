@@ -1,4 +1,4 @@
-"""SGD as the paper's: momentum, a drop of the rate, L2 decay, frozen parts."""
+"""SGD as the paper's, or Adam: the rate by step, L2 decay, frozen parts."""
 
 import jax
 import optax
@@ -6,19 +6,21 @@ import optax
 from fgu_jax import networks
 from fgu_jax.config import Config
 
+_WARM = 0.01  # of the rate, at the first step of a warm-up
+
 
 def make_optimizer(
     config: Config, variables: dict, steps_per_epoch: int
 ) -> optax.GradientTransformation:
-    """SGD with momentum; weight decay is added to the gradient (L2), as PyTorch does.
+    """SGD with momentum or Adam; weight decay is added to the gradient, as PyTorch's.
 
     What lies below ``backbone`` has the first rate, the rest that of the heads; a patch
     generator that is not trained never changes.
 
     Args:
-      config: rates, their drop, momentum and decay.
+      config: which, its rates, their change, momentum and decay.
       variables: of the network, or their shapes.
-      steps_per_epoch: what ``lr_drop_epoch`` counts in.
+      steps_per_epoch: what epochs count in.
     """
 
     def group(path, is_frozen):
@@ -26,18 +28,21 @@ def make_optimizer(
             return "frozen"
         return "backbone" if path[0].key == "backbone" else "head"
 
-    def sgd(rate):
-        return optax.chain(
-            optax.add_decayed_weights(config.weight_decay),
-            optax.sgd(rate_schedule(config, steps_per_epoch, rate), config.momentum),
+    def at(rate):
+        schedule = rate_schedule(config, steps_per_epoch, rate)
+        steps = (
+            optax.adam(schedule)
+            if config.optimizer == "adam"
+            else optax.sgd(schedule, config.momentum)
         )
+        return optax.chain(optax.add_decayed_weights(config.weight_decay), steps)
 
     rate, head_rate = config.learning_rate, config.head_learning_rate
     frozen = networks.frozen_parameters(variables["params"])
     return optax.multi_transform(
         {
-            "backbone": sgd(rate),
-            "head": sgd(rate if head_rate is None else head_rate),
+            "backbone": at(rate),
+            "head": at(rate if head_rate is None else head_rate),
             "frozen": optax.set_to_zero(),
         },
         jax.tree_util.tree_map_with_path(group, frozen),
@@ -45,8 +50,24 @@ def make_optimizer(
 
 
 def rate_schedule(config: Config, steps_per_epoch: int, rate: float) -> optax.Schedule:
-    """A rate by step: constant, then times ``lr_drop_factor``."""
+    """A rate by step, counted from 0.
+
+    Constant, but times ``lr_drop_factor`` from the end of ``lr_drop_epoch`` on; times
+    0.01 to 1, evenly, over the ``warmup_epochs``; and from there times half a cosine,
+    1 to 0 at the end of ``cosine_epoch``.
+    """
     drops = {}
     if config.lr_drop_epoch is not None:
         drops[config.lr_drop_epoch * steps_per_epoch] = config.lr_drop_factor
-    return optax.piecewise_constant_schedule(rate, drops)
+    dropped = optax.piecewise_constant_schedule(rate, drops)
+    warm = config.warmup_epochs * steps_per_epoch
+    if not warm and config.cosine_epoch is None:
+        return dropped
+    parts: list[optax.Schedule] = [optax.constant_schedule(1.0)]
+    if config.cosine_epoch is not None:
+        left = config.cosine_epoch * steps_per_epoch - warm
+        parts = [optax.cosine_decay_schedule(1.0, left)]
+    if warm:
+        parts.insert(0, optax.linear_schedule(_WARM, 1.0, warm))
+    share = optax.join_schedules(parts, [warm] if warm else [])
+    return lambda step: dropped(step) * share(step)

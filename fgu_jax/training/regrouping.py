@@ -1,9 +1,11 @@
-"""The clusters that images get between epochs: merged bottom-up, or k-means anew."""
+"""The clusters that images get between epochs: merged bottom-up, or made anew."""
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from fgu_jax import clustering
+from fgu_jax.clustering.cameras import centred
 from fgu_jax.clustering.kmeans import kmeans, nearest_centres, reliable_samples
 from fgu_jax.clustering.means import cluster_centres
 from fgu_jax.config import Config
@@ -11,8 +13,14 @@ from fgu_jax.errors import InputError
 from fgu_jax.inference.passes import fused
 from fgu_jax.merging import merge_clusters
 from fgu_jax.parallel import processes
+from fgu_jax.training.dbscan import dbscan
 from fgu_jax.training.placement import place_state, with_whole_tables
-from fgu_jax.training.state import TrainState, with_clusters, with_merged_memory
+from fgu_jax.training.state import (
+    TrainState,
+    with_clusters,
+    with_merged_memory,
+    with_patch_clusters,
+)
 
 LEFT_OUT = -1  # cluster of an image that is not learnt from until the next time
 
@@ -22,20 +30,40 @@ def regroup(
     state: TrainState,
     features: tuple[np.ndarray, np.ndarray],
     mesh: Mesh,
+    *,
+    epoch: int,
+    cameras: np.ndarray | None = None,
 ) -> TrainState:
     """The state of the next epochs, placed: labels, V and c all come from one pass.
+
+    Clusters to learn nothing from are not taken: all images in one, or none that
+    holds two where those alone are left out. The state is then the one before.
 
     Args:
       config: says how: ``clustering``, ``memory_at_merge`` and what belongs to them.
       state: before the merge.
       features: of the training images, global [N, D] and patches [U, N, d], unit rows.
       mesh: the run's devices.
+      epoch: after which it is, counted from 1; 0 before the first.
+      cameras: int [N], where ``use_cameras``.
     """
-    labels = new_clusters(config, features, jax.device_get(state.labels), mesh)
-    if config.memory_at_merge == "memory":
-        state = with_merged_memory(with_whole_tables(state), labels, features[0])
+    before = jax.device_get(state.labels)
+    labels = new_clusters(config, features, before, mesh, epoch=epoch, cameras=cameras)
+    if labels.max() < 1:
+        return state
+    goes_on = config.memory_at_merge == "memory"
+    patches = features[1]
+    if goes_on or config.patch_loss == "clusters":
+        state = with_whole_tables(state)
+    if goes_on:
+        if config.patch_loss == "clusters":
+            old = jax.device_get(state.patch_memory)[:, before]
+            patches = np.where((before >= 0)[None, :, None], old, patches)
+        state = with_merged_memory(state, labels, features[0])
     else:
         state = with_clusters(state, labels, features[0])
+    if config.patch_loss == "clusters":
+        state = with_patch_clusters(state, patches)
     return place_state(state, mesh, shard_tables=config.shard_tables)
 
 
@@ -44,31 +72,44 @@ def new_clusters(
     features: tuple[np.ndarray, np.ndarray],
     labels: np.ndarray,
     mesh: Mesh,
+    *,
+    epoch: int,
+    cameras: np.ndarray | None = None,
 ) -> np.ndarray:
     """Clusters of the next epochs.
 
     Args:
       config: says how: ``clustering`` and what belongs to it.
       features: global [N, D] and patches [U, N, d], unit rows.
-      labels: int32 [N], clusters until now; k-means does not look at them.
+      labels: int32 [N], clusters until now; what is made anew does not look at them.
       mesh: the run's devices; accelerators of the first process merge on them.
+      epoch: after which it is, counted from 1; 0 before the first.
+      cameras: int [N]; the compared features are centred by them.
 
     Returns:
-      int32 [N], dense in 0..C-1; by k-means, -1 for images that are not reliable.
-      Every process gets the first one's.
+      int32 [N], dense in 0..C-1; -1 for images that are not learnt from now: by
+      k-means not reliable, otherwise in no cluster. Every process gets the first one's.
     """
     compared = features[0]
     if config.merge_features == "fused":
         compared = fused(*features)["fused"]
+    if cameras is not None:
+        compared = centred(compared, cameras)
     here = list(mesh.local_devices)  # the first process merges, on its own devices
 
     def group() -> np.ndarray:
         if config.clustering == "kmeans":
             return _by_kmeans(config, compared)
+        if config.distance == "jaccard":
+            return _by_neighbourhoods(config, compared, labels, epoch)
+        start, count = labels, clusters_a_merge(config, len(labels))
+        if config.merge_from == "images":
+            count += len(labels) - 1 - int(labels.max())
+            start = np.arange(len(labels), dtype=np.int32)
         return merge_clusters(
             compared,
-            labels,
-            clusters_a_merge(config, len(labels)),
+            start,
+            count,
             criterion=config.merge_criterion,
             size_penalty=config.size_penalty,
             devices=None if here[0].platform == "cpu" else here,
@@ -119,6 +160,56 @@ def settle(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         rows = int(labels.max()) + 1
         centres = cluster_centres(features[~out], labels[~out], rows=rows)
         labels[out] = nearest_centres(features[out], centres)
+    return labels
+
+
+def _by_neighbourhoods(
+    config: Config, features: np.ndarray, labels: np.ndarray, epoch: int
+) -> np.ndarray:
+    """Clusters on the Jaccard distance of k-reciprocal neighbourhoods."""
+    graph = clustering.neighbour_graph(features, k1=config.k1, k2=config.k2)
+    farthest = config.merges_up_to(epoch)
+    if config.merge_criterion == "dbscan":
+        found = dbscan(graph, max_distance=farthest)
+    elif config.merge_criterion == "min":
+        found = clustering.single_linkage(graph, max_distance=farthest)
+    else:
+        complete = config.merge_criterion == "max"
+        link = clustering.complete_linkage if complete else clustering.average_linkage
+        together = _pairs(labels) if config.merge_from == "clusters" else ()
+        found = link(graph, max_distance=farthest, must_link=together)
+    found = with_those_alone(found)
+    return without_those_alone(found) if config.alone == "left_out" else found
+
+
+def _pairs(labels: np.ndarray) -> np.ndarray:
+    """Rows [P, 2] that share a cluster: each image, and the next one of its own."""
+    order = np.argsort(labels, kind="stable")
+    same = labels[order[1:]] == labels[order[:-1]]
+    same &= labels[order[1:]] >= 0
+    return np.stack([order[:-1][same], order[1:][same]], axis=1)
+
+
+def without_those_alone(labels: np.ndarray) -> np.ndarray:
+    """Int32 [N], dense: images that share their cluster with no other are in none.
+
+    >>> without_those_alone(np.array([0, 1, 2, 1])).tolist()
+    [-1, 0, -1, 0]
+    """
+    kept = np.bincount(labels[labels >= 0], minlength=1) > 1
+    number = np.where(kept, np.cumsum(kept) - 1, LEFT_OUT)
+    return np.where(labels >= 0, number[labels], LEFT_OUT).astype(np.int32)
+
+
+def with_those_alone(labels: np.ndarray) -> np.ndarray:
+    """Int32 [N], dense: an image in no cluster gets one of its own, after the others.
+
+    >>> with_those_alone(np.array([0, -1, 0, -1])).tolist()
+    [0, 1, 0, 2]
+    """
+    labels = np.array(labels, np.int32)
+    out = labels == LEFT_OUT
+    labels[out] = labels.max(initial=-1) + 1 + np.arange(out.sum(), dtype=np.int32)
     return labels
 
 

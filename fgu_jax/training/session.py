@@ -31,7 +31,8 @@ from fgu_jax.training.epoch import Epochs
 from fgu_jax.training.images import fingerprint, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 from fgu_jax.training.placement import place_state, with_whole_tables
-from fgu_jax.training.state import TrainState
+from fgu_jax.training.regrouping import regroup
+from fgu_jax.training.state import TrainState, exchanged
 from fgu_jax.training.stopping import StopRequest
 
 
@@ -43,6 +44,7 @@ class Session:
       config: the run's.
       mesh: the devices.
       names, images: of training, by row; there is no identity in them.
+      cameras: of the training images by row, numbers, where ``use_cameras``.
       judge: who alone is handed labels.
       checkpoints: the run's.
       past: what the newest checkpoint says: ``epochs``, one record each, none in a new
@@ -56,6 +58,7 @@ class Session:
     mesh: Mesh
     names: tuple[str, ...]
     images: Images
+    cameras: np.ndarray | None
     judge: Judge
     checkpoints: Checkpoints
     past: dict[str, Any]
@@ -83,11 +86,19 @@ class Session:
     def train_epoch(self) -> Epochs:
         """The steps of an epoch; the images go to the devices when first asked for."""
         step = programs.train_step(self.config, self.steps_per_epoch)
-        return Epochs(self.config, step, self.images, self.mesh)
+        return Epochs(self.config, step, self.images, self.mesh, self.cameras)
 
     def place(self, state: TrainState) -> TrainState:
         """The state on the mesh."""
         return place_state(state, self.mesh, shard_tables=self.config.shard_tables)
+
+    def regrouped(
+        self, state: TrainState, features: tuple[np.ndarray, np.ndarray], epoch: int
+    ) -> TrainState:
+        """The state, placed, with the clusters that follow this epoch: ``regroup``."""
+        return regroup(
+            self.config, state, features, self.mesh, epoch=epoch, cameras=self.cameras
+        )
 
     def means(self, epoch: int, state: TrainState) -> dict[str, float]:
         """The epoch's mean losses, and the rate that it was trained at."""
@@ -100,7 +111,7 @@ class Session:
         """Keeps the state and the history so far; the best epoch's stays beside it."""
         best = best_epoch(self.tracker.history)
         self.checkpoints.save(
-            with_whole_tables(state),
+            exchanged(with_whole_tables(state)),
             self.past | {"epochs": self.tracker.history},
             best=best and best * self.steps_per_epoch,
         )
@@ -121,7 +132,7 @@ def open_session(
       InputError: anything that a user can mend, in one line.
     """
     mesh = make_mesh(config.devices)
-    names, images, judge = _read(config, data, mesh, console)
+    names, images, judge, cameras = _read(config, data, mesh, console)
     leak_check = None
     if not isinstance(data, np.ndarray):  # an array's rows are in its owner's order
         labels = judge.train_labels
@@ -159,6 +170,7 @@ def open_session(
             mesh=mesh,
             names=names,
             images=images,
+            cameras=cameras,
             judge=judge,
             checkpoints=checkpoints,
             past=past,
@@ -170,12 +182,12 @@ def open_session(
 
 def _read(
     config: Config, data: Dataset | np.ndarray | None, mesh: Mesh, console: Console
-) -> tuple[tuple[str, ...], Images, Judge]:
+) -> tuple[tuple[str, ...], Images, Judge, np.ndarray | None]:
     """The data, once all else that a run needs was validated, and then with it."""
     checks.validate_before_data(config, mesh)
     processes.refuse_different(dataclasses.asdict(config), "the configuration")
     processes.on_first(lambda: folder.check(config))
     with bar(console) as progress:
-        names, images, judge = open_data(config, data, progress)
-    checks.validate_with_data(config, len(images))
-    return names, images, judge
+        opened = open_data(config, data, progress)
+    checks.validate_with_data(config, len(opened[1]))
+    return opened

@@ -35,9 +35,10 @@ class TrainState(flax.struct.PyTreeNode):
     num_clusters: jax.Array  # int32, C
     cluster_memory: jax.Array  # [N, D], V
     centres: jax.Array  # [N, D], c
-    patch_memory: jax.Array  # [U, N, d], W
+    patch_memory: jax.Array  # [U, N, d], W: a row an image, or a cluster
     sums: dict  # float32 sums of LOSSES over this epoch
     key: jax.Array  # of augmentation
+    teacher: dict | None = None  # params and batch_stats of the mean teacher
 
 
 def create(
@@ -48,6 +49,7 @@ def create(
     patches: np.ndarray | jax.Array,
     seed: int,
     memory_start: str = "features",
+    teacher: bool = False,
     on_host: bool = False,
 ) -> TrainState:
     """The state before the first step: every image its own cluster.
@@ -59,6 +61,7 @@ def create(
       patches: float [U, N, d], unit rows of the same pass.
       seed: of augmentation.
       memory_start: ``features`` fills V with the first pass, ``zeros`` as BUC.
+      teacher: there is a mean teacher, equal to the network at first.
       on_host: tables are NumPy arrays, so that no device has to hold them whole.
 
     Returns:
@@ -79,7 +82,27 @@ def create(
         patch_memory=arrays.asarray(patches),
         sums=zero_sums(table.dtype),
         key=jax.random.key(seed),
+        # Copies: the state is donated, and no array may be given away twice.
+        teacher=jax.tree.map(jnp.array, dict(variables)) if teacher else None,
     )
+
+
+def result(state: TrainState) -> dict:
+    """Variables of the network whose features are the run's: the teacher's, if any."""
+    if state.teacher is not None:
+        return state.teacher
+    return {"params": state.params, "batch_stats": state.batch_stats}
+
+
+def exchanged(state: TrainState) -> TrainState:
+    """The state with network and teacher in each other's place; twice, it is itself.
+
+    So it is saved: what a checkpoint calls its network is that of its features.
+    """
+    if state.teacher is None:
+        return state
+    student = {"params": state.params, "batch_stats": state.batch_stats}
+    return state.replace(**state.teacher, teacher=student)
 
 
 def zero_sums(dtype=jnp.float32) -> dict:
@@ -124,20 +147,42 @@ def with_merged_memory(
 
     Args:
       state: the state before, its tables whole.
-      labels: int32 [N], dense, of whole clusters of ``state``'s.
+      labels: int32 [N], dense; -1 for images that are in no cluster now.
       global_features: float [N, D], unit rows; c is their mean.
 
     Returns:
       As ``with_clusters``, but a row of V is the unit mean of the old rows of its
-      images, a cluster counted by its size.
+      images, a cluster counted by its size. An image that was in no cluster counts
+      with its feature.
     """
-    table = jax.device_get(state.cluster_memory)
-    of_images = table[jax.device_get(state.labels)]
+    before = jax.device_get(state.labels)
+    of_images = jax.device_get(state.cluster_memory)[before]
     length = np.linalg.norm(of_images, axis=1, keepdims=True)
     # A row that no image has come to yet is zero (``memory_start``): its feature then.
-    of_images = np.where(length > 0.5, of_images, global_features)
+    had_row = (length > 0.5) & (before >= 0)[:, None]
+    of_images = np.where(had_row, of_images, global_features)
     merged = with_clusters(state, labels, of_images)
     return with_centres(merged, global_features)
+
+
+def with_patch_clusters(state: TrainState, patches: np.ndarray) -> TrainState:
+    """The state whose W has a row a cluster: the unit mean of its images' patches.
+
+    Args:
+      state: with the clusters that W is made for, its tables whole.
+      patches: float [U, N, d], unit rows.
+
+    Returns:
+      ``TrainState`` with new rows 0..C-1 of W; those beyond are dead and stay.
+    """
+    labels, count = jax.device_get(state.labels), int(state.num_clusters)
+    inside = labels >= 0
+    table = np.array(jax.device_get(state.patch_memory))
+    for row, of_images in zip(table, patches, strict=True):
+        means = cluster_centres(of_images[inside], labels[inside], rows=count)
+        length = np.linalg.norm(means, axis=1, keepdims=True)
+        row[:count] = means / np.maximum(length, np.finfo(means.dtype).tiny)
+    return state.replace(patch_memory=table)
 
 
 def with_centres(state: TrainState, global_features: np.ndarray) -> TrainState:

@@ -29,7 +29,7 @@ def make_train_step(
     config: Config,
     steps_per_epoch: int,
 ) -> Callable[..., tuple[TrainState, dict]]:
-    """The step of one device: losses, gradient, SGD and both memory updates.
+    """The step of one device: losses, gradient, optimiser and both memory updates.
 
     The returned function takes
 
@@ -63,6 +63,7 @@ def make_train_step(
             image_keys(state.key, state.step // steps_per_epoch, index),
             raw.astype(dtype) / 255,
             crop=config.crop,
+            pad=config.pad,
             flip=config.flip,
             color_jitter=config.color_jitter,
             erasing=config.erasing,
@@ -104,9 +105,17 @@ def make_train_step(
         written = tables.wait_for_gradient(everyone, grad_norm)
         cluster_memory, patch_memory = of_tables.updated(config, state, written)
         named = dict(zip(LOSSES, parts, strict=True))
+        params = optax.apply_updates(state.params, updates)
+        if config.teacher > 0:
+            student = {"params": params, "batch_stats": batch_stats}
+            state = state.replace(
+                teacher=optax.incremental_update(
+                    student, state.teacher, 1 - config.teacher
+                )
+            )
         new_state = state.replace(
             step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             batch_stats=batch_stats,
             opt_state=opt_state,
             cluster_memory=cluster_memory,

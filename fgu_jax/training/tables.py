@@ -1,5 +1,6 @@
 """What the step asks of V, c and W, whole on each device or cut by rows over them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -73,6 +74,15 @@ def _losses_of_whole(config, state: TrainState, features, *, batch, labels, inde
     )
     if config.patch_weight == 0:
         return repelled, attracted, None
+    if config.patch_loss == "clusters":
+        of_patch = functools.partial(
+            losses.repelled_loss,
+            temperature=config.temperature,
+            num_clusters=state.num_clusters,
+        )
+        of_patches = jax.vmap(of_patch, in_axes=(0, 0, None))
+        patch = of_patches(features.patches, state.patch_memory, labels)
+        return repelled, attracted, patch
     patch = losses.pedal_loss(
         features.patches,
         state.patch_memory,
@@ -84,14 +94,30 @@ def _losses_of_whole(config, state: TrainState, features, *, batch, labels, inde
 
 
 def _updated_whole(config, state: TrainState, batch: Gathered):
-    return (
-        memory.update_cluster_memory(
-            state.cluster_memory, batch.global_features, batch.labels
-        ),
-        memory.update_patch_memory(
-            state.patch_memory, batch.patches, batch.images, rate=config.patch_rate
-        ),
+    def update(table, features, labels):
+        return memory.update_cluster_memory(table, features, labels, **_rule(config))
+
+    cluster_memory = update(state.cluster_memory, batch.global_features, batch.labels)
+    if config.patch_loss == "clusters":
+        of_patches = jax.vmap(update, in_axes=(0, 0, None))
+        patches = of_patches(state.patch_memory, batch.patches, batch.labels)
+        return cluster_memory, patches
+    return cluster_memory, memory.update_patch_memory(
+        state.patch_memory, batch.patches, batch.images, rate=config.patch_rate
     )
+
+
+def _rule(config) -> dict[str, Any]:
+    return {"rate": config.memory_rate, "hardest": config.memory_update == "hardest"}
+
+
+def _each_patch(of_patch: Callable, batch: Gathered, *by_patch: jax.Array) -> jax.Array:
+    """``of_patch(batch of one patch, ...)`` of each of the U patches."""
+
+    def one(patches, *rest):
+        return of_patch(batch._replace(global_features=patches), *rest)
+
+    return jax.vmap(one)(batch.patches, *by_patch)
 
 
 def _losses_of_shards(config, state: TrainState, features, *, batch, labels, index):
@@ -107,6 +133,21 @@ def _losses_of_shards(config, state: TrainState, features, *, batch, labels, ind
     )
     if config.patch_weight == 0:
         return repelled, attracted, None
+    if config.patch_loss == "clusters":
+
+        def of_patch(batch, patches, table):
+            return sharded.rafl_losses(
+                patches,
+                batch,
+                table,
+                table,
+                temperature=config.temperature,
+                num_clusters=state.num_clusters,
+                axis_name=AXIS,
+            )[0]
+
+        patch = _each_patch(of_patch, batch, features.patches, state.patch_memory)
+        return repelled, attracted, patch
     patch = sharded.pedal_loss(
         features.patches,
         batch,
@@ -120,11 +161,16 @@ def _losses_of_shards(config, state: TrainState, features, *, batch, labels, ind
 
 
 def _updated_shards(config, state: TrainState, batch: Gathered):
-    return (
-        sharded.update_cluster_memory(state.cluster_memory, batch, axis_name=AXIS),
-        sharded.update_patch_memory(
-            state.patch_memory, batch, rate=config.patch_rate, axis_name=AXIS
-        ),
+    def update(batch, table):
+        return sharded.update_cluster_memory(
+            table, batch, axis_name=AXIS, **_rule(config)
+        )
+
+    cluster_memory = update(batch, state.cluster_memory)
+    if config.patch_loss == "clusters":
+        return cluster_memory, _each_patch(update, batch, state.patch_memory)
+    return cluster_memory, sharded.update_patch_memory(
+        state.patch_memory, batch, rate=config.patch_rate, axis_name=AXIS
     )
 
 

@@ -13,7 +13,8 @@ from fgu_jax.config import Config, presets
 from fgu_jax.errors import InputError
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.training import loop
-from fgu_jax.training.epoch import Epochs, epoch_order
+from fgu_jax.training.epoch import Epochs
+from fgu_jax.training.sampling import epoch_order
 
 IMAGES = np.arange(22, dtype=np.uint8).reshape(22, 1, 1, 1) * np.ones((4, 4, 3), "u1")
 CONFIG = Config(

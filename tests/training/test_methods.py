@@ -148,7 +148,7 @@ def test_pul_clusters_anew_and_trains_on_reliable_images(pul, dataset):
 
 
 def test_pul_leaves_images_out(pul, dataset):
-    _, images, _ = open_data(pul.config, dataset, None)
+    _, images, _, _ = open_data(pul.config, dataset, None)
     features = np.random.default_rng(0).normal(size=(len(images), 16))
     features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype("f4")
     labels = regrouping.new_clusters(
