@@ -128,7 +128,7 @@ import os, resource, sys
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
-from test_checkpoints import PAST, _state
+from saved_states import PAST, drawn_state
 from fgu_jax.runs.checkpoints import Checkpoints
 from fgu_jax.errors import NotWritten
 
@@ -152,7 +152,7 @@ writer.close()
 def _save_on_a_full_disk(folder, how, room):
     done = subprocess.run(
         [sys.executable, "-c", SAVES_ON_A_FULL_DISK]
-        + [str(x) for x in (Path(__file__).parent, folder, how, room)],
+        + [str(x) for x in (Path(__file__).parents[1], folder, how, room)],
         capture_output=True,
         text=True,
         timeout=120,
