@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from fgu_jax.data.decode import UnreadableImage, is_picture
 from fgu_jax.data.images import FolderSource, default_threads
 from fgu_jax.data.layouts.tree import FolderTree
 from fgu_jax.errors import InputError
+from fgu_jax.inference.embedder import Embedder
 from fgu_jax.progress import Progress
 
 CHUNK = 512  # files after which what is new is kept
@@ -112,25 +113,6 @@ class FeatureCache:
         self.close()
 
 
-class Network(Protocol):
-    """What a search asks of a network; ``fgu_jax.Embedder`` is one."""
-
-    @property
-    def identity(self) -> str:
-        """The same for networks that give the same features, and for no others."""
-        ...
-
-    def of_set(
-        self,
-        images: ImageSet,
-        parts: tuple[str, ...],
-        *,
-        stream: Literal["always"],
-    ) -> dict[str, np.ndarray]:
-        """Each of the parts, float32 [N, F], unit rows; see ``Embedder.of_set``."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Embedded:
     """The readable images of a folder, by name, with their features.
@@ -175,7 +157,7 @@ def find_images(path: Path, what: str) -> tuple[Path, tuple[str, ...]]:
 def embed_files(
     root: Path,
     names: tuple[str, ...],
-    network: Network,
+    network: Embedder,
     cache: FeatureCache,
     *,
     what: str,
@@ -267,7 +249,7 @@ class _Files(FolderSource):
 
 
 def _embedded(
-    root: Path, files: Mapping[bytes, str], network: Network
+    root: Path, files: Mapping[bytes, str], network: Embedder
 ) -> tuple[dict[bytes, np.ndarray], dict[bytes, str]]:
     """Features of files, and why some have none, by the digests of their contents."""
     if not files:
