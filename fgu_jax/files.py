@@ -130,19 +130,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
       InputError: it cannot be written, or the disk is full.
     """
-    scratch = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}-", dir=path.parent)
-        os.close(handle)
-        scratch = Path(name)
-        yield scratch
-        scratch.chmod(0o666 & ~_umask())
-        os.replace(scratch, path)
+        with _scratch_folder(path) as folder:
+            yield folder / path.name
+            os.replace(folder / path.name, path)
     except OSError as error:
         raise _unwritable(path, error) from error
-    finally:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -168,19 +161,25 @@ def whole_folder(
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(final)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{final.name[:80]}-", dir=final.parent, ignore_cleanup_errors=True
-        ) as scratch:
-            new = Path(scratch) / "new"
+        with _scratch_folder(final) as scratch:
+            new = scratch / "new"
             new.mkdir()
             yield new
             if final.exists() and keep(final):
                 return
             if final.exists():
-                os.replace(final, Path(scratch) / "old")
+                os.replace(final, scratch / "old")
             os.replace(new, final)
     except OSError as error:
         raise _unwritable(final, error, mend) from error
+
+
+@contextlib.contextmanager
+def _scratch_folder(beside: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(
+        prefix=f".{beside.name[:80]}-", dir=beside.parent, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 def _remove_leftovers(final: Path) -> None:
@@ -194,9 +193,3 @@ def _remove_leftovers(final: Path) -> None:
 def _unwritable(path: Path, error: OSError, mend: str | None = None) -> InputError:
     why = f"cannot be written: {error.strerror or error}"
     return InputError(f"{str(path)!r} {why}; {mend}" if mend else f"{path} {why}")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -29,6 +29,10 @@ class Colours:
     def __init__(self):
         self.seen = 0
 
+    def of_set(self, images, parts, *, stream):
+        assert (parts, stream) == (("fused",), "always")
+        return {"fused": self(images.decode(*self.size))}
+
     def __call__(self, images):
         assert images.shape[1:] == (8, 4, 3)
         self.seen += len(images)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import shlex
 
 from fgu_jax.ablation.runs import Finished
 from fgu_jax.ablation.scores import METRICS, Score, scores, verdicts
@@ -50,11 +49,8 @@ def page(
         lines += [f"![Figure {table.figure}](figure-{table.figure}.png)", ""]
     said = verdicts(table, found) if table.published else []
     if said:
-        lines += [
-            "Differences of the same seed, their mean and standard deviation:",
-            "",
-        ]
-        lines += [f"- {sentence}" for sentence in said] + [""]
+        of = "Differences of the same seed, their mean and standard deviation:"
+        lines += [of, "", *(f"- {sentence}" for sentence in said), ""]
     lines += ["## Runs", ""]
     lines += [*_markdown(_each_run(table, runs)), ""]
     lines += [
@@ -99,15 +95,8 @@ def _columns_of(table: Table, found: dict, ours: str) -> list[list[str]]:
 
 def _differences_of(table: Table, found: dict, ours: str) -> list[list[str]]:
     """Settings as rows, each with its difference to the one that is compared with."""
-    rows = [
-        [
-            table.head,
-            f"Rank-1 ({ours})",
-            f"mAP ({ours})",
-            "Rank-1, change",
-            "mAP, change",
-        ]
-    ]
+    heads = [table.head, f"Rank-1 ({ours})", f"mAP ({ours})"]
+    rows = [[*heads, "Rank-1, change", "mAP, change"]]
     full = found.get(table.full, {})
     for label in table.settings:
         own = found.get(label, {})
@@ -193,7 +182,6 @@ def _warnings(runs: list[Finished]) -> list[str]:
 
 
 def _made_with(runs: list[Finished], command: str) -> list[str]:
-    lines = ["## How it was made", "", "```", command, "```", ""]
     made = []
     for run in runs:
         session = run.session
@@ -207,24 +195,11 @@ def _made_with(runs: list[Finished], command: str) -> list[str]:
             f"- {devices['count']} x {devices['kind']}, {commit}, Python "
             f"{versions['python']}, jax {versions['jax']}, {day}"
         )
-        if text not in made:
-            made.append(text)
+        made.append(text)
     total = sum({str(run.config.directory): run.seconds for run in runs}.values())
-    return [
-        *lines,
-        *made,
-        f"- {total / 60:.0f} minutes of epochs in {len(runs)} runs",
-        "",
-    ]
-
-
-def command_line(arguments: list[str]) -> str:
-    """The command as a shell takes it.
-
-    >>> command_line(["ablate.py", "--table=2", "--data_dir=a b"])
-    "ablate.py --table=2 '--data_dir=a b'"
-    """
-    return shlex.join(arguments)
+    spent = f"- {total / 60:.0f} minutes of epochs in {len(runs)} runs"
+    lines = ["## How it was made", "", "```", command, "```", ""]
+    return [*lines, *dict.fromkeys(made), spent, ""]
 
 
 def _cell(score: Score | None, *, sign: str = "") -> str:

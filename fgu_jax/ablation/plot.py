@@ -54,11 +54,6 @@ def write(
             )
             axes.set_title(name)
             axes.set_xlabel(table.head)
-        made.legend(*_legend(made.axes[0]), loc="outside lower center", ncols=3)
+        lines = (of[::-1] for of in made.axes[0].get_legend_handles_labels())
+        made.legend(*lines, loc="outside lower center", ncols=3)  # ours first
         made.savefig(path, dpi=style.DOTS, metadata={"Software": None})
-
-
-def _legend(axes) -> tuple[list, list]:
-    """Handles and labels of a panel's lines, ours first."""
-    handles, labels = axes.get_legend_handles_labels()
-    return handles[::-1], labels[::-1]

@@ -39,18 +39,15 @@ class Planned:
 
 
 @dataclasses.dataclass(frozen=True)
-class Finished:
+class Finished(Planned):
     """A run that came to its end.
 
     Attributes:
-      label, config: as planned.
       history: one record an epoch, as in ``metrics.jsonl``.
       session: what the last process of it was made with, as in ``run.json``.
       seconds: that its epochs took, all sessions together.
     """
 
-    label: str
-    config: Config
     history: list[dict]
     session: dict
     seconds: float

@@ -1,7 +1,7 @@
 """Measuring: each piece of the work against the machine's floor and a plain rival.
 
-A piece is a module of ``pieces`` with ``run``, which checks results and only then
-times them; its ``sizes`` are its command-line flags.
+A piece is a module of ``pieces``, its ``sizes`` are its command-line flags. It has
+``works``, whose results are checked and only then timed, or gives its ``rows`` itself.
 """
 
 import importlib

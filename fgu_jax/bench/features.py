@@ -9,15 +9,6 @@ import numpy as np
 from fgu_jax.bench.sizes import Evaluate
 from fgu_jax.errors import InputError
 
-_KEYS = (
-    "query",
-    "gallery",
-    "query_ids",
-    "gallery_ids",
-    "query_cameras",
-    "gallery_cameras",
-)
-
 
 def unit_rows(
     rng: np.random.Generator,
@@ -65,19 +56,18 @@ class Ranked:
         q = max(1, round(len(self.query) * images / total))
         g = images - q
         rows = np.sort(np.random.default_rng(0).permutation(len(self.gallery))[:g])
+        kept = {"query": slice(q), "gallery": rows}
         return Ranked(
-            self.query[:q],
-            self.gallery[rows],
-            self.query_ids[:q],
-            self.gallery_ids[rows],
-            self.query_cameras[:q],
-            self.gallery_cameras[rows],
+            **{key: getattr(self, key)[kept[key.split("_")[0]]] for key in _KEYS}
         )
 
     @property
     def labels(self) -> dict[str, Any]:
         """What ``evaluate`` takes by name."""
         return {key: getattr(self, key) for key in _KEYS[2:]}
+
+
+_KEYS = tuple(field.name for field in dataclasses.fields(Ranked))
 
 
 def open_features(sizes: Evaluate) -> Ranked:

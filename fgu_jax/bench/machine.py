@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fgu_jax.parallel import machine
+
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "pillow")
 
 
@@ -86,9 +88,10 @@ def describe() -> dict[str, Any]:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         memory = round(pages / 2**30, 1)
+    model = machine.told("/proc/cpuinfo", "model name").lstrip(" \t:")
     return {
         "cores": cores or os.cpu_count(),
-        "cpu": _cpu_model(),
+        "cpu": model or platform.processor() or platform.machine(),
         "memory_gib": memory,
         "devices": [device.device_kind for device in jax.devices()],
         "system": platform.system(),
@@ -104,14 +107,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _cpu_model() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -20,8 +20,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from fgu_jax.bench import piece
 from fgu_jax.bench.machine import Rates
 from fgu_jax.errors import InputError
+from fgu_jax.parallel import machine
 from fgu_jax.progress import Progress
 
 OURS = "fgu_jax"
@@ -86,10 +88,12 @@ def close(
     found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape:
         raise Unequal(f"{what}: shapes {found.shape} and {expected.shape}")
-    off = np.abs(found.astype(float) - expected) > atol + rtol * np.abs(expected)
+    far = np.abs(found.astype(float) - expected)
+    off = far > atol + rtol * np.abs(expected)
     if off.any() or not np.isfinite(found).all():
-        far = float(np.max(np.abs(found.astype(float) - expected)))
-        raise Unequal(f"{what}: {off.sum()} of {off.size} differ, by {far:.3g} at most")
+        raise Unequal(
+            f"{what}: {off.sum()} of {off.size} differ, by {far.max():.3g} at most"
+        )
 
 
 def same_as(results: Mapping[str, Any], what: str) -> str:
@@ -98,8 +102,37 @@ def same_as(results: Mapping[str, Any], what: str) -> str:
     return f"{what} equal to {', '.join(others)}" if others else f"{what} not compared"
 
 
+def rows_of(
+    name: str,
+    sizes: Any,
+    rates: Rates,
+    options: Options,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of a piece, by its works or its own way."""
+    module = piece(name)
+    if not hasattr(module, "works"):
+        return module.rows(sizes, rates, progress)
+    return measure(name, sizes, module.works(sizes), rates, options, progress)
+
+
+def plain_row(
+    what: str, checked: str, seconds: Sequence[float], **more: Any
+) -> dict[str, Any]:
+    """A row of what nothing rivals; without a floor, unless it is among ``more``."""
+    return {
+        "what": what,
+        "checked": checked,
+        "floor_seconds": 0.0,
+        "over_floor": None,
+        "rivals": {},
+        **spread(seconds),
+        **more,
+    }
+
+
 def measure(
-    piece: str,
+    name: str,
     sizes: Any,
     works: Sequence[Work],
     rates: Rates,
@@ -110,24 +143,24 @@ def measure(
     rows = []
     for number, work in enumerate(works):
         if progress is not None:
-            progress(number, len(works), piece)
+            progress(number, len(works), name)
         subjects = {OURS: work.run} | (dict(work.rivals) if options.rivals else {})
         first, results = {}, {}
-        for name, subject in subjects.items():
+        for who, subject in subjects.items():
             start = time.perf_counter()
-            results[name] = jax.block_until_ready(subject())
-            first[name] = time.perf_counter() - start
+            results[who] = jax.block_until_ready(subject())
+            first[who] = time.perf_counter() - start
         checked = work.check(results)
         del results
         seconds = _take_turns(subjects, first, work.compiles, options)
         peaks = {}
         if options.memory:
-            for name in subjects:
-                order = [piece, dataclasses.asdict(sizes), number, name]
-                peaks[name] = in_a_process("child", order, name)
+            for who in subjects:
+                order = [name, dataclasses.asdict(sizes), number, who]
+                peaks[who] = in_a_process("child", order, who)
         rows.append(_row(work, checked, seconds, peaks, rates))
     if progress is not None:
-        progress(len(works), len(works), piece)
+        progress(len(works), len(works), name)
     return rows
 
 
@@ -251,13 +284,9 @@ def weigh(work: Work, who: str) -> dict[str, float]:
 
 
 def _resident(name: str) -> float:
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                if line.startswith(name + ":"):
-                    return int(line.split()[1]) / 1024
-    except OSError:
-        pass
+    said = machine.told("/proc/self/status", f"{name}:")
+    if said:
+        return int(said.split()[0]) / 1024
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

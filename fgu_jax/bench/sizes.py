@@ -120,14 +120,5 @@ class Scale:
     most_devices: int = _size(8, "1, 2, 4 ... up to this many")
 
 
-SIZES: dict[str, type] = {
-    "step": Step,
-    "merge": Merge,
-    "evaluate": Evaluate,
-    "rerank": Rerank,
-    "pedal": Pedal,
-    "memory": Memory,
-    "decode": Decode,
-    "epoch": Epoch,
-    "scale": Scale,
-}
+_PIECES = (Step, Merge, Evaluate, Rerank, Pedal, Memory, Decode, Epoch, Scale)
+SIZES: dict[str, type] = {of.__name__.lower(): of for of in _PIECES}

@@ -7,6 +7,7 @@ the table. Started again it makes no run twice.
 """
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ def parser(prog: str = "ablate.py") -> Parser:
         usage="%(prog)s --table=N|choices | --try=SETTING [--try=SETTING ...] "
         "[--seeds=K] [--output=FOLDER] [--FIELD=VALUE ...]",
     )
+    add = made.add_argument
     which = made.add_mutually_exclusive_group(required=True)
     which.add_argument("--table", help="2 to 7, or choices", metavar="N")
     which.add_argument(
@@ -44,14 +46,14 @@ def parser(prog: str = "ablate.py") -> Parser:
         help="a setting to compare with the configuration as it is: FIELD=VALUE, or "
         "several of them in quotes with spaces between; may be given many times",
     )
-    made.add_argument(
+    add(
         "--seeds",
         type=int,
         default=3,
         metavar="K",
         help="how many, from --seed on (3); mean and spread are over them",
     )
-    made.add_argument(
+    add(
         "--output",
         metavar="FOLDER",
         help="of tables and their runs, which they share (runs/ablation-DATASET)",
@@ -101,7 +103,7 @@ def ablate(arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from fgu_jax.ablation import page, write
+    from fgu_jax.ablation import write
 
     console = Console(highlight=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -134,7 +136,7 @@ def ablate(arguments: argparse.Namespace) -> None:
             base,
             num_seeds=arguments.seeds,
             directory=output,
-            command=page.command_line(_as_typed(sys.argv)),
+            command=_as_typed(sys.argv),
             on_epoch=on_epoch,
             on_run=on_run,
             on_wait=on_wait,
@@ -142,14 +144,13 @@ def ablate(arguments: argparse.Namespace) -> None:
     console.print(f"table in {path}", markup=False)
 
 
-def _as_typed(argv: list[str]) -> list[str]:
-    """The command that repeats this one: a script's, or the installed one's.
+def _as_typed(argv: list[str]) -> str:
+    """For a shell: what repeats this command, a script's or the installed one's.
 
-    >>> _as_typed(["experiments/ablate.py", "--table=2"])
-    ['python', 'experiments/ablate.py', '--table=2']
+    >>> _as_typed(["experiments/ablate.py", "--table=2", "--data_dir=a b"])
+    "python experiments/ablate.py --table=2 '--data_dir=a b'"
     >>> _as_typed(["/usr/bin/fgu-jax", "ablate", "--table=2"])
-    ['fgu-jax', 'ablate', '--table=2']
+    'fgu-jax ablate --table=2'
     """
-    if Path(argv[0]).name in ("fgu-jax", "__main__.py"):
-        return ["fgu-jax", *argv[1:]]
-    return ["python", *argv]
+    installed = Path(argv[0]).name in ("fgu-jax", "__main__.py")
+    return shlex.join(["fgu-jax", *argv[1:]] if installed else ["python", *argv])

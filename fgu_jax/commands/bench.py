@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from fgu_jax.bench import PIECES, piece
+from fgu_jax.bench import PIECES
 from fgu_jax.bench.sizes import SIZES
 from fgu_jax.commands.command_line import Parser
 from fgu_jax.errors import InputError
@@ -34,28 +34,23 @@ def parser(prog: str = "bench.py") -> Parser:
     )
     for name, about in PIECES.items():
         one = pieces.add_parser(name, help=about, description=about.capitalize() + ".")
-        one.add_argument(
+        add = one.add_argument
+        add(
             "--output",
             type=Path,
             metavar="FILE",
             help="the JSON, replaced if there (experiments/benchmarks/PIECE.json)",
         )
-        one.add_argument(
-            "--repeats", type=int, default=7, help="runs of each subject (%(default)s)"
-        )
-        one.add_argument(
+        add("--repeats", type=int, default=7, help="runs of each subject (%(default)s)")
+        add(
             "--seconds",
             type=float,
             default=20.0,
             help="for the runs of one subject; one is made at any rate (%(default)s)",
         )
-        one.add_argument(
-            "--no_memory", action="store_true", help="leave peak memory out"
-        )
-        one.add_argument("--no_rivals", action="store_true", help="ours alone")
-        one.add_argument(
-            "--tiny", action="store_true", help="rates of tiny products: a test only"
-        )
+        add("--no_memory", action="store_true", help="leave peak memory out")
+        add("--no_rivals", action="store_true", help="ours alone")
+        add("--tiny", action="store_true", help="rates of tiny products: a test only")
         group = one.add_argument_group("Sizes")
         for field in dataclasses.fields(SIZES[name]):
             shown = f" ({field.default})" if field.default else ""
@@ -94,7 +89,7 @@ def bench(arguments: argparse.Namespace) -> None:
     console.width = max(console.width, 108)
     rates = machine.measure_rates(precision, small=arguments.tiny)
     with bar(console) as progress:
-        rows = piece(name).run(sizes, rates, options, progress)
+        rows = measure.rows_of(name, sizes, rates, options, progress)
     found = record.report(name, sizes, rates, rows)
     record.show(console, found)
     record.write(output, found)

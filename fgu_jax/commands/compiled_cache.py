@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from fgu_jax.errors import InputError
+from fgu_jax.parallel.machine import told
 
 NONE = "none"
 _SETTING = "jax_compilation_cache_dir"
@@ -65,17 +66,9 @@ def _own_folder() -> Path:
     """Of this user and this kind of processor: code for another may not run here."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     home = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return home / "fgu_jax" / "xla" / _processor()
-
-
-def _processor() -> str:
-    said = platform.machine() + platform.processor()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            said += next((line for line in lines if line.startswith("flags")), "")
-    except OSError:
-        pass  # not Linux
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
+    said = platform.machine() + platform.processor() + told("/proc/cpuinfo", "flags")
+    kind = hashlib.sha256(said.encode()).hexdigest()[:12]
+    return home / "fgu_jax" / "xla" / kind
 
 
 def _is_private(folder: Path) -> bool:

@@ -27,26 +27,21 @@ def parser(prog: str = "evaluate.py") -> Parser:
         epilog="Example: python experiments/evaluate.py --checkpoint=runs/synthetic "
         "--rerank",
     )
-    made.add_argument(
-        "--checkpoint", required=True, help="a run's folder, or an exported one"
-    )
+    add = made.add_argument
+    add("--checkpoint", required=True, help="a run's folder, or an exported one")
     for name in _FIELDS:
         add_field_flag(made, name)
-    made.add_argument(
+    add(
         "--average_precision",
         choices=("hits", "trapezoid", "both"),
         help="AP: mean precision at hits, the trapezoid of 2015, or a column of each "
         "(the run's)",
     )
-    made.add_argument(
-        "--rerank", action="store_true", help="re-ranked figures too (k-reciprocal)"
-    )
-    made.add_argument("--k1", type=int, default=20, help="of re-ranking (20)")
-    made.add_argument("--k2", type=int, default=6, help="of re-ranking (6)")
-    made.add_argument(
-        "--lambda_value", type=float, default=0.3, help="of re-ranking (0.3)"
-    )
-    made.add_argument(
+    add("--rerank", action="store_true", help="re-ranked figures too (k-reciprocal)")
+    add("--k1", type=int, default=20, help="of re-ranking (20)")
+    add("--k2", type=int, default=6, help="of re-ranking (6)")
+    add("--lambda_value", type=float, default=0.3, help="of re-ranking (0.3)")
+    add(
         "--output",
         type=Path,
         metavar="FILE",

@@ -14,11 +14,10 @@ def parser(prog: str = "export.py") -> Parser:
         epilog="Example: python experiments/export.py --checkpoint=runs/synthetic "
         "--output=exported; docs/export.md shows how to use it.",
     )
-    made.add_argument("--checkpoint", required=True, help="a run's folder")
-    made.add_argument("--output", required=True, help="the folder to write")
-    made.add_argument(
-        "--overwrite", action="store_true", help="replace an earlier export"
-    )
+    add = made.add_argument
+    add("--checkpoint", required=True, help="a run's folder")
+    add("--output", required=True, help="the folder to write")
+    add("--overwrite", action="store_true", help="replace an earlier export")
     return made
 
 

@@ -14,31 +14,24 @@ def parser(prog: str = "search.py") -> Parser:
         epilog="Example: python experiments/search.py --checkpoint=runs/synthetic "
         "--query=person.jpg --gallery=photos --output=found",
     )
-    made.add_argument(
+    add = made.add_argument
+    add(
         "--checkpoint",
         required=True,
         type=Path,
         help="a run's folder, or an exported one",
     )
-    made.add_argument(
-        "--query", required=True, type=Path, help="an image, or a folder of images"
-    )
-    made.add_argument(
-        "--gallery", required=True, type=Path, help="the folder that is searched"
-    )
-    made.add_argument(
+    add("--query", required=True, type=Path, help="an image, or a folder of images")
+    add("--gallery", required=True, type=Path, help="the folder that is searched")
+    add(
         "--output",
         required=True,
         type=Path,
         help="folder for index.html, matches.json and thumbnails; must not exist",
     )
-    made.add_argument(
-        "--top", type=int, default=20, help="matches of each query (%(default)s)"
-    )
-    made.add_argument(
-        "--overwrite", action="store_true", help="replace an older result in output"
-    )
-    made.add_argument(
+    add("--top", type=int, default=20, help="matches of each query (%(default)s)")
+    add("--overwrite", action="store_true", help="replace an older result in output")
+    add(
         "--cache",
         metavar="FILE",
         help="where features are kept for the next search (search_cache.sqlite in "

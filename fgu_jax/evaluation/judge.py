@@ -197,8 +197,8 @@ def rank(
     With ``distances`` [Q, G], re-ranked ones, the features are not looked at.
     """
     return retrieval.evaluate(
-        None if distances is not None else query,
-        None if distances is not None else gallery,
+        query,
+        gallery,
         query_ids=query_labels.identities,
         gallery_ids=gallery_labels.identities,
         query_cameras=query_labels.cameras,

@@ -54,6 +54,12 @@ def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
     return found
 
 
+def ranked_on(config: Config) -> str:
+    """What a run's figures are of, in words."""
+    held_out = config.holdout_identities
+    return f"{held_out} held-out identities" if held_out else "query against gallery"
+
+
 def print_summary(
     console: Console,
     config: Config,
@@ -64,12 +70,8 @@ def print_summary(
     """Prints the table, how its figures were taken, and where everything lies."""
     compared = rows(history)
     if compared:
-        where = (
-            f"{config.holdout_identities} held-out identities"
-            if config.holdout_identities
-            else "query against gallery"
-        )
-        table = Table(title=f"{config.dataset}, {where}, %", title_justify="left")
+        title = f"{config.dataset}, {ranked_on(config)}, %"
+        table = Table(title=title, title_justify="left")
         table.add_column("")
         for title, _ in COLUMNS:
             table.add_column(title, justify="right")

@@ -17,6 +17,7 @@ from fgu_jax.config.values import parse_value
 from fgu_jax.data import Dataset, canonical_name
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import REPORTED, protocol, rank
+from fgu_jax.evaluation.results import COLUMNS
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
 from fgu_jax.progress import Progress
@@ -123,18 +124,12 @@ def score(
 def print_score(console: Console, found: dict[str, Any]) -> None:
     """Prints ``score``'s result as one table, in percent, its protocol below it."""
     other = [f"mAP_{name}" for name in found["average_precision"][1:]]
-    titles = {
-        "rank1": "rank-1",
-        "rank5": "rank-5",
-        "rank10": "rank-10",
-        "mAP_trapezoid": "mAP trapezoid",
-        "mAP_hits": "mAP hits",
-    }
+    titles = {name: title for title, name in COLUMNS}
     columns = [*REPORTED, *other]
     table = Table(title=f"{found['dataset']}, %", title_justify="left")
     table.add_column("feature", no_wrap=True)
     for column in columns:
-        table.add_column(titles.get(column, column), justify="right")
+        table.add_column(titles.get(column, column.replace("_", " ")), justify="right")
     for row in found["rows"]:
         name = row["part"] + (", re-ranked" if row["reranked"] else "")
         table.add_row(name, *(f"{100 * row[column]:.1f}" for column in columns))

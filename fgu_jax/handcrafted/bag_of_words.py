@@ -8,10 +8,13 @@ import numpy as np
 from fgu_jax.clustering.kmeans import kmeans
 from fgu_jax.errors import InputError
 from fgu_jax.handcrafted.color_terms import color_terms
+from fgu_jax.handcrafted.pictures import bump, check_images
 from fgu_jax.progress import Progress
 
 PATCH = 4  # pixels, and the step between patches
 STRIPES = 16
+# Deviations of the Gaussian mask, in heights and widths of the image.
+_DOWN, _ACROSS = 0.3, 0.25
 _CHUNK = 32
 _SAMPLES = 100_000  # descriptors that the words are learnt from
 _ITERATIONS = 30  # of k-means, after which words hardly move
@@ -25,8 +28,6 @@ class BagOfWords:
       words: float32 [K, 11], the codebook.
       rarity: float32 [16 K], inverse document frequency of each word in each stripe.
       assignments: how many nearest words a patch counts for.
-      centre: standard deviations of the Gaussian mask, down and across, in heights and
-        widths of the image.
 
     Source: Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015,
     section 4.
@@ -35,11 +36,8 @@ class BagOfWords:
     words: np.ndarray
     rarity: np.ndarray
     assignments: int = 10
-    centre: tuple[float, float] = (0.3, 0.25)
 
-    def __call__(
-        self, images: np.ndarray, *, progress: Progress | None = None
-    ) -> np.ndarray:
+    def __call__(self, images: np.ndarray) -> np.ndarray:
         """Bags of words of images.
 
         A patch counts, in its stripe, for its nearest words, weighted by the mask. Bags
@@ -48,7 +46,6 @@ class BagOfWords:
 
         Args:
           images: uint8 [N, H, W, 3], RGB.
-          progress: called with (done, N, what).
 
         Returns:
           float32 [N, 16 K], rows of unit length.
@@ -57,20 +54,20 @@ class BagOfWords:
           InputError: another shape or type, or images lower than 16 patches.
         """
         found = np.empty((len(images), len(self.rarity)), np.float32)
-        for start, counts in self._counted(images, progress):
+        for start, counts in self._counted(images):
             bags = np.sqrt(counts) * self.rarity
             length = np.linalg.norm(bags, axis=1, keepdims=True)
             found[start : start + len(bags)] = bags / np.maximum(length, 1e-12)
         return found
 
     def _counted(
-        self, images: np.ndarray, progress: Progress | None
+        self, images: np.ndarray, progress: Progress | None = None
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Where each chunk of images begins, and their counts, float [n, 16 K]."""
         _check(images)
         _, height, width, _ = images.shape
         rows, columns = height // PATCH, width // PATCH
-        mask = _bump(rows, self.centre[0])[:, None] * _bump(columns, self.centre[1])
+        mask = bump(rows, _DOWN)[:, None] * bump(columns, _ACROSS)
         weight = mask.reshape(1, -1, 1).astype(np.float32)
         # The first patch of each stripe, patches going row by row.
         starts = -(-np.arange(STRIPES) * rows // STRIPES) * columns
@@ -93,7 +90,6 @@ def learn_bag_of_words(
     *,
     num_words: int = 350,
     assignments: int = 10,
-    centre: tuple[float, float] = (0.3, 0.25),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> BagOfWords:
@@ -106,7 +102,6 @@ def learn_bag_of_words(
       images: uint8 [N, H, W, 3], RGB; the paper's are 128 x 64.
       num_words: K, 350 in the paper.
       assignments: nearest words a patch counts for, 1..K; 10 in the paper.
-      centre: of the mask, see ``BagOfWords``.
       seed: of the sample of descriptors and of k-means.
       progress: called with (done, total, what).
 
@@ -141,7 +136,7 @@ def learn_bag_of_words(
         patches[kept], num_words, seed=seed, iterations=_ITERATIONS, progress=progress
     )
     size = STRIPES * num_words
-    plain = BagOfWords(words, np.ones(size, np.float32), assignments, centre)
+    plain = BagOfWords(words, np.ones(size, np.float32), assignments)
     documents = np.zeros(size, np.int64)
     for _, counts in plain._counted(images, progress):
         documents += np.count_nonzero(counts, axis=0)
@@ -169,19 +164,10 @@ def describe_patches(images: np.ndarray) -> np.ndarray:
 
 
 def _check(images: np.ndarray) -> None:
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-        raise InputError(
-            f"images are {images.dtype} {list(images.shape)}: give uint8 [N, H, W, 3]"
-        )
+    check_images(images)
     least = STRIPES * PATCH
     if images.shape[1] < least or images.shape[2] < PATCH:
         raise InputError(
             f"images are {images.shape[1]} x {images.shape[2]}: bags of words take "
             f"{least} x {PATCH} or more"
         )
-
-
-def _bump(count: int, spread: float) -> np.ndarray:
-    """A Gaussian over the middles of patches, its deviation a share of them all."""
-    away = (np.arange(count) + 0.5) / count - 0.5
-    return np.exp(-0.5 * (away / spread) ** 2)

@@ -35,12 +35,13 @@ _TYPICAL = np.array(
     ]
 )
 _LEVELS = 32  # a channel's, in the table
+_SPREAD = 20.0  # sigma, in CIELAB units
 
 
-def color_terms(images: np.ndarray, *, spread: float = 20.0) -> np.ndarray:
+def color_terms(images: np.ndarray) -> np.ndarray:
     r"""Shares of the eleven terms in every pixel.
 
-    In CIELAB, with :math:`p_k` a typical colour of term k,
+    In CIELAB, with :math:`p_k` a typical colour of term k and :math:`\sigma = 20`,
 
     .. math:: w_k = \exp\bigl(-\lVert x - p_k\rVert^2 / 2\sigma^2\bigr)
                     \Big/ \sum_j \exp\bigl(-\lVert x - p_j\rVert^2 / 2\sigma^2\bigr)
@@ -51,7 +52,6 @@ def color_terms(images: np.ndarray, *, spread: float = 20.0) -> np.ndarray:
 
     Args:
       images: uint8 [..., 3], sRGB; a channel is read in 32 levels.
-      spread: sigma in CIELAB units, above 0.
 
     Returns:
       float32 [..., 11], 0 or more, summing to 1.
@@ -64,16 +64,16 @@ def color_terms(images: np.ndarray, *, spread: float = 20.0) -> np.ndarray:
     """
     level = images.astype(np.int32) // (256 // _LEVELS)
     index = (level[..., 0] * _LEVELS + level[..., 1]) * _LEVELS + level[..., 2]
-    return _table(spread)[index]
+    return _table()[index]
 
 
-@functools.lru_cache(maxsize=4)
-def _table(spread: float) -> np.ndarray:
+@functools.cache
+def _table() -> np.ndarray:
     """Float32 [32 ** 3, 11]: shares of the middle of each cell of sRGB."""
     middle = (np.arange(_LEVELS) + 0.5) * (256 / _LEVELS)
     colors = np.stack(np.meshgrid(middle, middle, middle, indexing="ij"), axis=-1)
     away = _lab(colors.reshape(-1, 1, 3)) - _lab(_TYPICAL[None].astype(float))
-    exponent = -np.sum(away**2, axis=-1) / (2 * spread**2)
+    exponent = -np.sum(away**2, axis=-1) / (2 * _SPREAD**2)
     weight = np.exp(exponent - exponent.max(axis=1, keepdims=True))
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 

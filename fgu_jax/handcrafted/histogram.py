@@ -3,6 +3,7 @@
 import numpy as np
 
 from fgu_jax.errors import InputError
+from fgu_jax.handcrafted.pictures import bump, check_images, hue
 
 
 def color_histogram(
@@ -37,10 +38,7 @@ def color_histogram(
     >>> features.shape, np.flatnonzero(features).tolist()
     ((1, 32), [3, 19])
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-        raise InputError(
-            f"images are {images.dtype} {list(images.shape)}: give uint8 [N, H, W, 3]"
-        )
+    check_images(images)
     _, height, width, _ = images.shape
     if not 1 <= stripes <= height or bins < 2 or not centre > 0:
         raise InputError(
@@ -50,8 +48,7 @@ def color_histogram(
     half = bins // 2
     size = bins * half * half
     stripe = np.arange(height) * stripes // height
-    away = (np.arange(width) + 0.5) / width - 0.5
-    column = np.exp(-0.5 * (away / centre) ** 2)
+    column = bump(width, centre)
     weight = 1 / np.bincount(stripe)[stripe][:, None] * (column / column.sum())
     features = np.empty((len(images), stripes * size), np.float32)
     for row, image in enumerate(images):
@@ -63,19 +60,10 @@ def color_histogram(
 
 def _hsv_cells(image: np.ndarray, bins: int, half: int) -> np.ndarray:
     """The histogram cell of every pixel of uint8 [H, W, 3], int64 [H, W]."""
-    rgb = image.astype(np.int32)
-    value = rgb.max(-1)
-    spread = value - rgb.min(-1)
-    red, green, blue = np.moveaxis(rgb, -1, 0)
-    safe = np.maximum(spread, 1)
-    sixth = np.where(
-        value == red,
-        (green - blue) / safe,
-        np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
-    )
+    sixth, value, spread = hue(image.astype(np.int32))
     # Centred on the pure colours, so that red is not cut at 0 and 360 degrees.
-    hue = np.floor(sixth * bins / 6 + 0.5).astype(np.int64) % bins
+    color = np.floor(sixth * bins / 6 + 0.5).astype(np.int64) % bins
     saturation = spread * half // np.maximum(value, 1)
     saturation = np.minimum(saturation, half - 1)
     brightness = value * half // 256
-    return (hue * half + saturation) * half + brightness
+    return (color * half + saturation) * half + brightness

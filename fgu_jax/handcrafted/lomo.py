@@ -4,9 +4,9 @@ import numpy as np
 
 from fgu_jax.errors import InputError
 from fgu_jax.handcrafted.occurrence import WINDOW, maximal_occurrence, num_windows
+from fgu_jax.handcrafted.pictures import check_images, hue
 from fgu_jax.handcrafted.retinex import retinex
 from fgu_jax.handcrafted.siltp import PATTERNS, siltp
-from fgu_jax.progress import Progress
 
 SCALES = 3
 COLORS = 8**3  # bins of hue, saturation and value together
@@ -15,7 +15,7 @@ _CHUNK = 16  # images at once: what their histograms take stays in the cache
 _GREY = (0.299, 0.587, 0.114)
 
 
-def lomo(images: np.ndarray, *, progress: Progress | None = None) -> np.ndarray:
+def lomo(images: np.ndarray) -> np.ndarray:
     """Local maximal occurrence features.
 
     Joint HSV histograms (8 x 8 x 8) of the Retinex picture and SILTP histograms (tau
@@ -31,7 +31,6 @@ def lomo(images: np.ndarray, *, progress: Progress | None = None) -> np.ndarray:
 
     Args:
       images: uint8 [N, H, W, 3], RGB; 128 x 48 in the paper.
-      progress: called with (done, N, what).
 
     Returns:
       float32 [N, lomo_dim(H, W)], rows of unit length: 26,960 wide at 128 x 48.
@@ -45,17 +44,12 @@ def lomo(images: np.ndarray, *, progress: Progress | None = None) -> np.ndarray:
     >>> lomo(np.zeros((1, 128, 48, 3), np.uint8)).shape
     (1, 26960)
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-        raise InputError(
-            f"images are {images.dtype} {list(images.shape)}: give uint8 [N, H, W, 3]"
-        )
+    check_images(images)
     total, height, width, _ = images.shape
     features = np.empty((total, lomo_dim(height, width)), np.float32)
     for start in range(0, total, _CHUNK):
         part = images[start : start + _CHUNK]
         features[start : start + len(part)] = _features(part)
-        if progress:
-            progress(start + len(part), total, "LOMO")
     return features
 
 
@@ -112,17 +106,9 @@ def _halved(pictures: np.ndarray) -> np.ndarray:
 
 def _hsv_bins(color: np.ndarray) -> np.ndarray:
     """Bin of every pixel of float [N, H, W, 3] in 0..1: int32 in 0..511."""
-    red, green, blue = np.moveaxis(color, -1, 0)
-    value = np.maximum(np.maximum(red, green), blue)
-    spread = value - np.minimum(np.minimum(red, green), blue)
-    safe = np.where(spread > 0, spread, 1)
-    hue = np.where(
-        value == red,
-        (green - blue) / safe % 6,
-        np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
-    )
+    sixth, value, spread = hue(color)
     saturation = spread / np.where(value > 0, value, 1)
-    bins = np.minimum((hue * (8 / 6)).astype(np.int32), 7)
+    bins = np.minimum((sixth % 6 * (8 / 6)).astype(np.int32), 7)
     for share in (saturation, value):
         bins = bins * 8 + np.minimum((share * 8).astype(np.int32), 7)
     return bins

@@ -5,14 +5,11 @@ import functools
 import numpy as np
 
 _RESTORATION = 125.0  # alpha of Jobson et al.
+_SIGMAS = (5.0, 20.0)
+_SPREAD = 2.0
 
 
-def retinex(
-    images: np.ndarray,
-    *,
-    sigmas: tuple[float, ...] = (5.0, 20.0),
-    spread: float = 2.0,
-) -> np.ndarray:
+def retinex(images: np.ndarray) -> np.ndarray:
     r"""Multi-scale Retinex with colour restoration, stretched to 0..1.
 
     For each channel I of an image, with Gaussians G of several widths,
@@ -21,14 +18,12 @@ def retinex(
                   \cdot \frac1S \sum_\sigma \bigl(\log I - \log(G_\sigma * I)\bigr)
 
     and then, with mean m and standard deviation d of all R of the image, linearly from
-    m - ``spread`` d .. m + ``spread`` d to 0..1, what lies outside being cut. Gaussians
-    are cut at the border and divided by what is left of them.
+    m - 2 d .. m + 2 d to 0..1, what lies outside being cut: LOMO names an automatic
+    gain and offset, not which. Gaussians are of 5 and 20 pixels as in LOMO, cut at the
+    border and divided by what is left of them.
 
     Args:
       images: uint8 [N, H, W, 3], RGB.
-      sigmas: in pixels; 5 and 20 as in LOMO.
-      spread: of the stretch, above 0. LOMO names an automatic gain and offset, not
-        which.
 
     Returns:
       float32 [N, H, W, 3], in 0..1; a picture of one colour is 1/2 everywhere.
@@ -42,13 +37,13 @@ def retinex(
     light = images.astype(np.float32) + 1
     _, height, width, _ = images.shape
     detail = np.zeros_like(light)
-    for sigma in sigmas:
+    for sigma in _SIGMAS:
         down, across = _gaussian(height, sigma), _gaussian(width, sigma)
         # [W, W] x [W, 3] within [H] rows, then [H, H] x [H, 3 W].
         blurred = np.matmul(across[None, None], light)
         blurred = np.matmul(down[None], blurred.reshape(len(images), height, -1))
         detail -= np.log(blurred).reshape(light.shape)
-    detail /= len(sigmas)
+    detail /= len(_SIGMAS)
     logarithm = np.log(light)
     detail += logarithm
     total = np.log(light.sum(axis=-1, keepdims=True)) - np.float32(np.log(_RESTORATION))
@@ -57,7 +52,7 @@ def retinex(
     deviation = detail.std(axis=(1, 2, 3), keepdims=True, dtype=np.float64)
     # What rounding leaves of a flat picture is no detail.
     flat = deviation < 1e-4
-    scale = np.where(flat, 0, 0.5 / (spread * np.where(flat, 1, deviation)))
+    scale = np.where(flat, 0, 0.5 / (_SPREAD * np.where(flat, 1, deviation)))
     stretched = (detail - mean.astype(np.float32)) * scale.astype(np.float32) + 0.5
     return np.clip(stretched, 0, 1, out=stretched)
 

@@ -179,34 +179,34 @@ def first_statistics(
       ``batch_stats``: mean of the batches' means; mean of their variances plus the
       variance of their means.
     """
+
+    def statistics_step(variables, images):
+        dtype = jax.tree.leaves(variables["params"])[0].dtype
+        _, updated = network.apply(
+            variables,
+            images.astype(dtype) / 255,
+            train=not heads_only,
+            train_heads=True,
+            mutable=["batch_stats"],
+        )
+        return updated["batch_stats"]
+
     estimate = map_over_devices(
-        make_statistics_step(network, heads_only=heads_only),
-        mesh,
-        in_specs=(P(), P(AXIS)),
-        out_specs=P(),
+        statistics_step, mesh, in_specs=(P(), P(AXIS)), out_specs=P()
     )
     count = max(1, min(len(images), STATISTICS_IMAGES) // batch_size)
-    seen = [
-        jax.device_get(
-            estimate(
-                variables,
-                shard_batch(images[k * batch_size : (k + 1) * batch_size], mesh),
-            )
-        )
-        for k in range(count)
-    ]
-    return _total_statistics(seen)
+    batches = (images[k * batch_size : (k + 1) * batch_size] for k in range(count))
+    return _total_statistics(
+        [jax.device_get(estimate(variables, shard_batch(x, mesh))) for x in batches]
+    )
 
 
 def _total_statistics(seen: list[dict]) -> dict:
-    def walk(parts):
-        if "mean" in parts[0] and "var" in parts[0]:
-            means = np.stack([p["mean"] for p in parts])
-            within = np.mean([p["var"] for p in parts], axis=0)
-            return {"mean": means.mean(0), "var": within + means.var(0)}
-        return {name: walk([p[name] for p in parts]) for name in parts[0]}
-
-    return walk(seen)
+    if "mean" in seen[0] and "var" in seen[0]:
+        means = np.stack([of["mean"] for of in seen])
+        within = np.mean([of["var"] for of in seen], axis=0)
+        return {"mean": means.mean(0), "var": within + means.var(0)}
+    return {name: _total_statistics([of[name] for of in seen]) for name in seen[0]}
 
 
 def _padded_blocks(
@@ -241,25 +241,3 @@ def make_embed_step(network: Any) -> Callable[[dict, jax.Array], tuple]:
         return features.global_features, features.patches
 
     return embed_step
-
-
-def make_statistics_step(
-    network: Any, *, heads_only: bool
-) -> Callable[[dict, jax.Array], dict]:
-    """BatchNorm statistics of one batch; ``network`` must have ``bn_momentum=0``.
-
-    With ``heads_only`` the backbone runs in evaluation mode and keeps its own.
-    """
-
-    def statistics_step(variables, images):
-        dtype = jax.tree.leaves(variables["params"])[0].dtype
-        _, updated = network.apply(
-            variables,
-            images.astype(dtype) / 255,
-            train=not heads_only,
-            train_heads=True,
-            mutable=["batch_stats"],
-        )
-        return updated["batch_stats"]
-
-    return statistics_step

@@ -42,7 +42,9 @@ def read_trained(path: str | Path) -> Trained:
     Raises:
       InputError: the folder is neither, or what it holds cannot be used.
     """
-    path, step = _of_checkpoint(Path(path))
+    path, step = Path(path), None
+    if path.parent.name == CHECKPOINTS and path.name.isdecimal():
+        path, step = path.parent.parent, int(path.name)
     config = values.load(path / "config.json")
     if config.method in HANDCRAFTED:
         raise InputError(
@@ -66,25 +68,15 @@ def read_run(path: str | Path) -> tuple[Config, dict[str, Any]]:
     return trained.config, trained.variables
 
 
-def _of_checkpoint(path: Path) -> tuple[Path, int | None]:
-    """The run's folder and the step, of a path that names one checkpoint of it."""
-    if path.parent.name != CHECKPOINTS or not path.name.isdecimal():
-        return path, None
-    return path.parent.parent, int(path.name)
-
-
 def _read_export(path: Path, config: Config) -> Trained:
     step, digests = _read_record(path / EXPORT_RECORD)
     what = f"the export {path}"
     variables = read_network(
         path / EXPORTED_NETWORK, variable_shapes(config), what=what
     )
-    name = None
     if digests is None:
         warn_unverified(what)
-    else:
-        name = other_digest(variables, digests)
-    if name is not None:
+    elif name := other_digest(variables, digests):
         raise InputError(
             f"{what} is damaged: {name} is not what was exported; copy it again, or "
             "export the run again"

@@ -25,7 +25,7 @@ from fgu_jax.merging.bounds import (
     most_block_rows,
     place_blocks,
 )
-from fgu_jax.merging.limits import LeafLimits, Pairs, Refiner, limits_within
+from fgu_jax.merging.limits import LeafLimits, Leaves, Pairs, Refiner, limits_within
 from fgu_jax.progress import Progress
 
 
@@ -151,33 +151,20 @@ def candidate_pairs(
     size = min(largest, max(64, 1 << (len(chosen) // 8).bit_length()))
     blocks = place_blocks(features, chosen, frame, size)
     limits = LeafLimits.of(gaps, len(blocks), size)
-    refiner = Refiner(features, frame)
+    leaves = Leaves(chosen, gaps, limits, Refiner(features, frame))
     total = len(blocks) * (len(blocks) + 1) // 2
     for done, (a, b) in enumerate(block_pairs(len(blocks)), 1):
         if a == b:
             if limits.to_end[a].max() >= 0:
                 inside = _hits_within(blocks[a], jnp.asarray(limits.behind[a]))
-                places = a * size + np.flatnonzero(inside)
-                if len(places):
-                    inner = np.maximum.reduceat(gaps[: places[-1]], places[:-1])
-                    yield from refiner.within(chosen[places], inner)
+                yield from leaves.within(a, np.asarray(inside))
         else:
-            limits_a = np.maximum(limits.to_end[a], limits.between[a, b])
-            limits_b = limits.from_start[b]
+            limits_a, limits_b = limits.across(a, b)
             if max(limits_a.max(), limits_b.max()) >= 0:
-                hits = _hits_across(
-                    blocks[a],
-                    jnp.asarray(limits_a),
-                    blocks[b],
-                    jnp.asarray(limits_b),
-                )
-                rows, columns = (np.flatnonzero(hit) for hit in hits)
-                yield from refiner.across(
-                    chosen[a * size + rows],
-                    limits_a[rows],
-                    chosen[b * size + columns],
-                    limits_b[columns],
-                )
+                of_a, of_b = jnp.asarray(limits_a), jnp.asarray(limits_b)
+                hits = _hits_across(blocks[a], of_a, blocks[b], of_b)
+                rows, columns = map(np.asarray, hits)
+                yield from leaves.across(a, rows, b, columns)
         if progress:
             progress(done, total, "candidate pairs")
 

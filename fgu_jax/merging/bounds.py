@@ -46,10 +46,10 @@ with p = |z|^2. Why this holds, with u = 2^-24 and D columns:
 * Rounding (1 - e) p and two additions adds at most 4u (p_i + p_j).
 
 So e = (8 D + 8) u / (1 - 4Du) suffices; 24 u more are for products of these errors.
-Norms are below 1, underflow stays below 2^-100 as in ``distance_bounds``.
+Norms are below 1, underflow stays below 2^-100 as above.
 
 Where 2r is not small against the distances that matter, float32 rows are compared
-instead, whose e is that of ``distance_bounds``, with D u more as norms are summed in
+instead, whose e is the first one above, with D u more as norms are summed in
 float32 here, and doubled as there. ``r`` is then 0.
 """
 
@@ -153,14 +153,21 @@ def block_pairs(num_blocks: int) -> Iterator[tuple[int, int]]:
 
 def lower_bounds(a: Block, b: Block) -> jax.Array:
     """The bounds of the module's equation, float32 ``[B, B]``, infinite for padding."""
-    products = jax.lax.dot_general(
-        a.rows,
-        b.rows,
+    products = _products(a.rows, b.rows, jax.lax.Precision.HIGHEST)
+    return a.norms[:, None] + b.norms[None, :] - 2 * products
+
+
+def _products(
+    a: jax.Array, b: jax.Array, precision: jax.lax.Precision | None
+) -> jax.Array:
+    """Products of all rows of two blocks, summed in float32."""
+    return jax.lax.dot_general(
+        a,
+        b,
         (((1,), (1,)), ((), ())),
-        precision=jax.lax.Precision.HIGHEST,
+        precision=precision,
         preferred_element_type=jnp.float32,
     )
-    return a.norms[:, None] + b.norms[None, :] - 2 * products
 
 
 # Of |z - y| in float32: components and squares that are flushed to zero.
@@ -224,18 +231,11 @@ def measured_rows(
 
 def products_below(a: Rows, b: Rows, *, narrow: bool) -> jax.Array:
     """The bounds of the module's equation, float32 ``[B, B]``, infinite for padding."""
-    left, right = a.rows, b.rows
-    if narrow:
-        left, right = (_rounded(rows).astype(jnp.bfloat16) for rows in (left, right))
-    products = jax.lax.dot_general(
-        left,
-        right,
-        (((1,), (1,)), ((), ())),
-        precision=None if narrow else jax.lax.Precision.HIGHEST,
-        preferred_element_type=jnp.float32,
-    )
-    norms_a, norms_b = (a.narrow, b.narrow) if narrow else (a.full, b.full)
-    return norms_a[:, None] + norms_b[None, :] - 2 * products
+    if not narrow:
+        return lower_bounds(Block(a.rows, a.full), Block(b.rows, b.full))
+    left, right = (_rounded(side.rows).astype(jnp.bfloat16) for side in (a, b))
+    products = _products(left, right, None)
+    return a.narrow[:, None] + b.narrow[None, :] - 2 * products
 
 
 def raised(limits: jax.Array, reach: jax.Array) -> jax.Array:

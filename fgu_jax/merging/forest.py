@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-_CHUNK_BYTES = 8 << 20
+_CHUNK_NUMBERS = 1 << 20
 
 
-def rows_per_chunk(num_columns: int, itemsize: int = 8) -> int:
-    """How many rows a temporary of a few MiB holds."""
-    return max(1, _CHUNK_BYTES // (itemsize * max(1, num_columns)))
+def rows_per_chunk(num_columns: int) -> int:
+    """How many rows of 8-byte numbers a temporary of a few MiB holds."""
+    return max(1, _CHUNK_NUMBERS // max(1, num_columns))
 
 
 def first_identical(rows: np.ndarray) -> np.ndarray:

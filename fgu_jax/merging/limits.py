@@ -57,6 +57,10 @@ class LeafLimits(NamedTuple):
             between[a, a + 2 :] = between[a + 2 :, a] = passed
         return cls(behind, to_end, from_start, between)
 
+    def across(self, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        """By place of two blocks, ``a < b``: the larger of both is a pair's limit."""
+        return np.maximum(self.to_end[a], self.between[a, b]), self.from_start[b]
+
 
 def limits_within(behind: jax.Array) -> jax.Array:
     """Limits of all pairs of one block, ``[B, B]``; minus infinity unless row < column.
@@ -70,7 +74,7 @@ def limits_within(behind: jax.Array) -> jax.Array:
     return jax.lax.cummax(limits, axis=1)
 
 
-_REFINED = 1024
+_REFINED = 1024  # rows compared at once
 
 Pairs: TypeAlias = tuple[np.ndarray, np.ndarray]
 
@@ -110,9 +114,54 @@ class Refiner(NamedTuple):
             self.frame.move(self.features[rows], np.float64) for rows in (a, b)
         )
         norms_a, norms_b = (np.square(rows).sum(axis=1) for rows in (moved_a, moved_b))
-        # The margin of distance_bounds with the roundoff of float64, rounded up.
+        # The margin of ``bounds`` with the roundoff of float64, rounded up.
         kept = 1 - 4 * (moved_a.shape[1] + 16) * 2.0**-53
         bounds = kept * (norms_a[:, None] + norms_b) - 2 * (moved_a @ moved_b.T)
         places_a, places_b = np.nonzero(bounds <= limits)
-        i, j = a[places_a], b[places_b]
-        return np.minimum(i, j), np.maximum(i, j)
+        return in_row_order(a[places_a], b[places_b])
+
+
+def in_row_order(i: np.ndarray, j: np.ndarray) -> Pairs:
+    """Pairs of rows, the lower one of each first."""
+    return np.minimum(i, j), np.maximum(i, j)
+
+
+class Leaves(NamedTuple):
+    """Rows in leaf order, cut into blocks; what a device points at is looked at here.
+
+    Attributes:
+      chosen: int64 ``[R]``, the rows.
+      gaps: float64 ``[R - 1]``, between neighbours.
+      limits: of the blocks.
+      refiner: of the features.
+    """
+
+    chosen: np.ndarray
+    gaps: np.ndarray
+    limits: LeafLimits
+    refiner: Refiner
+
+    @property
+    def size(self) -> int:
+        """Places of a block."""
+        return self.limits.behind.shape[1]
+
+    def within(self, block: int, hit: np.ndarray) -> Iterator[Pairs]:
+        """Pairs of the places of one block that ``hit``, bool ``[B]``, names."""
+        places = block * self.size + np.flatnonzero(hit)
+        if len(places):
+            inner = np.maximum.reduceat(self.gaps[: places[-1]], places[:-1])
+            yield from self.refiner.within(self.chosen[places], inner)
+
+    def across(
+        self, a: int, rows: np.ndarray, b: int, columns: np.ndarray
+    ) -> Iterator[Pairs]:
+        """Pairs of one place of each block, ``a < b``, of those that were hit."""
+        limits_a, limits_b = self.limits.across(a, b)
+        rows, columns = np.flatnonzero(rows), np.flatnonzero(columns)
+        yield from self.refiner.across(
+            self.chosen[a * self.size + rows],
+            limits_a[rows],
+            self.chosen[b * self.size + columns],
+            limits_b[columns],
+        )

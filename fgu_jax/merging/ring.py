@@ -110,12 +110,7 @@ class Ring(NamedTuple):
 def _moved(tree: Any, *, mesh: Mesh, shifts: int) -> Any:
     ring = Ring(mesh)
     pairs = [(k, (k - shifts) % ring.size) for k in range(ring.size)]
-    send = ring.each(lambda tree: jax.tree.map(_sender(pairs), tree))
-    return send(tree)
-
-
-def _sender(pairs: list[tuple[int, int]]) -> Callable[[jax.Array], jax.Array]:
-    return lambda block: lax.ppermute(block, AXIS, pairs)
+    return ring.each(lambda tree: lax.ppermute(tree, AXIS, pairs))(tree)
 
 
 def place_layers(

@@ -1,4 +1,4 @@
-"""Every pair that can be an edge, as ``candidates`` finds them, on a ring of devices.
+"""Every pair that can be an edge, as ``blocks`` finds them, on a ring of devices.
 
 Products of one block with another, bfloat16 ones where those tell enough, only find the
 rows and the columns that may hold a pair. These are few; they are compared again in
@@ -26,7 +26,14 @@ from fgu_jax.merging.bounds import (
     products_below,
     raised,
 )
-from fgu_jax.merging.limits import LeafLimits, Pairs, Refiner, limits_within
+from fgu_jax.merging.limits import (
+    LeafLimits,
+    Leaves,
+    Pairs,
+    Refiner,
+    in_row_order,
+    limits_within,
+)
 from fgu_jax.merging.ring import Meeting, Ring, place_layers
 from fgu_jax.merging.ring_nearest import nearest_on_ring
 from fgu_jax.progress import Progress
@@ -51,17 +58,6 @@ class _Found(NamedTuple):
     complete: jax.Array  # bool [1]; else the host must look at these:
     hit_rows: jax.Array  # bool [B]
     hit_columns: jax.Array
-
-
-class _Read(NamedTuple):
-    """``_Found`` of one device, on the host."""
-
-    i: np.ndarray
-    j: np.ndarray
-    total: np.ndarray
-    complete: np.ndarray
-    hit_rows: np.ndarray
-    hit_columns: np.ndarray
 
 
 @functools.partial(jax.jit, static_argnames=("mesh", "narrow"))
@@ -147,14 +143,11 @@ def candidates_on_ring(
     narrow: bool,
     progress: Progress | None = None,
 ) -> Iterator[Pairs]:
-    """As ``candidates.candidate_pairs``, on a ring of devices.
+    """As ``blocks.candidate_pairs``, on a ring of devices.
 
     Args:
       ring: the devices.
-      features: float32 ``[N, D]``.
-      chosen: int64 ``[R]``, the rows to pair, in leaf order.
-      gaps: float64 ``[R - 1]``, squared and in the frame.
-      frame: the frame.
+      features, chosen, gaps, frame: as there.
       narrow: whether bfloat16 products go before those in float32.
       progress: called with (meetings of layers done, their number, what).
 
@@ -165,7 +158,8 @@ def candidates_on_ring(
     size = _block_rows(ring, len(chosen))
     layers, farthest = place_layers(ring, features, chosen, frame, size)
     limits = LeafLimits.of(gaps, len(layers) * ring.size, size)
-    search = _Search(ring, features, chosen, gaps, limits, Refiner(features, frame))
+    leaves = Leaves(chosen, gaps, limits, Refiner(features, frame))
+    search = _Search(ring, leaves)
     numbers = np.arange(len(limits.behind), dtype=np.int32).reshape(-1, ring.size)
 
     def cut(values: np.ndarray) -> list[jax.Array]:
@@ -226,51 +220,34 @@ class _Search(NamedTuple):
     """What the host needs to know of the rows, to read what the devices found."""
 
     ring: Ring
-    features: np.ndarray
-    chosen: np.ndarray
-    gaps: np.ndarray
-    limits: LeafLimits
-    refiner: Refiner
+    leaves: Leaves
 
     def between(self, meeting: Meeting) -> np.ndarray:
         """The largest gap between the two blocks of each device, ``[size]``."""
+        between = self.leaves.limits.between
         blocks = [self.ring.blocks(meeting, k) for k in range(self.ring.size)]
-        return np.array([self.limits.between[pair] for pair in blocks], np.float32)
+        return np.array([between[pair] for pair in blocks], np.float32)
 
     def read(self, meeting: Meeting, found: _Found) -> Iterator[Pairs]:
         parts = [np.asarray(x).reshape(self.ring.size, -1) for x in found]
-        size = self.limits.behind.shape[1]
+        leaves, size = self.leaves, self.leaves.size
         for device in range(self.ring.size):
             a, b = self.ring.blocks(meeting, device)
             half_a_turn = 2 * meeting.shift == self.ring.size
             if half_a_turn and meeting.own == meeting.other and a > b:
                 continue  # the other device compared these two blocks as well
-            part = _Read(*(x[device] for x in parts))
-            if part.complete[0]:
-                count = int(part.total[0])
-                i = self.chosen[a * size + part.i[:count]]
-                j = self.chosen[b * size + part.j[:count]]
-                yield np.minimum(i, j), np.maximum(i, j)
+            i, j, total, complete, rows, columns = (x[device] for x in parts)
+            if complete[0]:
+                count = int(total[0])
+                i = leaves.chosen[a * size + i[:count]]
+                j = leaves.chosen[b * size + j[:count]]
+                yield in_row_order(i, j)
             elif a == b:
-                places = a * size + np.flatnonzero(part.hit_rows)
-                inner = np.maximum.reduceat(self.gaps[: places[-1]], places[:-1])
-                yield from self.refiner.within(self.chosen[places], inner)
+                yield from leaves.within(a, rows)
+            elif a < b:
+                yield from leaves.across(a, rows, b, columns)
             else:
-                yield from self._across(a, part.hit_rows, b, part.hit_columns)
-
-    def _across(self, a: int, rows, b: int, columns) -> Iterator[Pairs]:
-        if a > b:
-            a, rows, b, columns = b, columns, a, rows
-        size = self.limits.behind.shape[1]
-        limits_a = np.maximum(self.limits.to_end[a], self.limits.between[a, b])
-        limits_b = self.limits.from_start[b]
-        some_a, some_b = np.flatnonzero(rows), np.flatnonzero(columns)
-        yield from self.refiner.across(
-            self.chosen[a * size + some_a],
-            limits_a[some_a],
-            self.chosen[b * size + some_b],
-            limits_b[some_b],
-        )
+                yield from leaves.across(b, columns, a, rows)
 
 
 class RingFinder:

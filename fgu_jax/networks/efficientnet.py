@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from fgu_jax.networks.convolution import Conv, depthwise
 from fgu_jax.networks.normalisation import batch_norm
@@ -38,12 +39,6 @@ LITE0 = (
 STEM_FEATURES, HEAD_FEATURES = 32, 1280
 
 
-def _same(size: int, kernel_size: int, strides: int) -> tuple[int, int]:
-    reach = (-(-size // strides) - 1) * strides + kernel_size
-    missing = max(reach - size, 0)
-    return missing // 2, missing - missing // 2
-
-
 class DepthwiseConv(nn.Module):
     """A ``k x k`` filter a channel, ``[B,H,W,C] -> [B,h,w,C]``; kernel ``[k,k,C]``."""
 
@@ -62,10 +57,8 @@ class DepthwiseConv(nn.Module):
         # bfloat16 products are summed in float32, as a convolution would.
         wide = jnp.promote_types(self.dtype, jnp.float32)
         kernel = kernel.astype(self.dtype).astype(wide)
-        x = x.astype(self.dtype)
-        x = jnp.pad(
-            x, ((0, 0), _same(x.shape[1], k, s), _same(x.shape[2], k, s), (0, 0))
-        )
+        pads = lax.padtype_to_pads(x.shape[1:3], (k, k), (s, s), "SAME")
+        x = jnp.pad(x.astype(self.dtype), ((0, 0), *pads, (0, 0)))
         return depthwise(x, kernel, s).astype(self.dtype)
 
 

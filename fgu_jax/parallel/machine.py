@@ -3,15 +3,21 @@
 import os
 
 
+def told(path: str, start: str) -> str:
+    """What follows ``start`` in the system's file; empty where nothing says it."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            found = (line for line in lines if line.startswith(start))
+            return next(found, "").removeprefix(start).strip()
+    except OSError:
+        return ""  # not Linux
+
+
 def free_memory() -> float:
     """Bytes to be had without swapping; infinite where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return 1024.0 * int(line.split()[1])
-    except OSError:
-        pass  # not Linux
+    available = told("/proc/meminfo", "MemAvailable:")
+    if available:
+        return 1024.0 * int(available.split()[0])
     for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
         try:
             return float(os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE"))

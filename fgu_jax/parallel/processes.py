@@ -128,24 +128,16 @@ def refuse_different(values: Mapping[str, Any], what: str) -> None:
     first, *others = _gather(values)
     for k, other in enumerate(others, 1):
         if other != first:
+            unlike = ", ".join(
+                f"{name} is {json.dumps(mine)[:60]} on process 0 and "
+                f"{json.dumps(other.get(name))[:60]} on process {k}"
+                for name, mine in first.items()
+                if mine != other.get(name)
+            )
             raise InputError(
                 f"{what} is not the same on all {jax.process_count()} processes: "
-                f"{_difference(first, other, k)}; give each the same arguments and "
-                "the same data"
+                f"{unlike}; give each the same arguments and the same data"
             )
-
-
-def _difference(first: Mapping[str, Any], other: Mapping[str, Any], k: int) -> str:
-    names = [name for name in first if first[name] != other.get(name)]
-    return ", ".join(
-        f"{name} is {_short(first[name])} on process 0 and "
-        f"{_short(other.get(name))} on process {k}"
-        for name in names
-    )
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value)[:60]
 
 
 def _gather(value: Any) -> list[Any]:

@@ -1,15 +1,10 @@
 """What each patch head attends to: the nearest neighbours of an image's patches."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from fgu_jax.report.data import ReportData
 from fgu_jax.report.sheet import Cell, Mark, draw_blocks
-from fgu_jax.report.style import Picture, Theme
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from fgu_jax.report.style import Picture
 
 ANCHORS = 4
 NEAREST = 3
@@ -66,9 +61,6 @@ def patch_neighbours(data: ReportData) -> Picture | None:
         )
         listing.append((data.names[row], tuple(names)))
 
-    def draw(theme: Theme) -> "Figure":
-        return draw_blocks(theme, blocks)
-
     caption = (
         f"For the first {len(blocks)} images by row, each patch's nearest patches in "
         "other training images. The frame is the stripe that the head averages; its "
@@ -91,7 +83,7 @@ def patch_neighbours(data: ReportData) -> Picture | None:
         title="What each patch head attends to",
         caption=caption,
         alt=alt,
-        draw=draw,
+        draw=lambda theme: draw_blocks(theme, blocks),
         is_sheet=True,
         listing=tuple(listing),
     )

@@ -13,20 +13,14 @@ from fgu_jax.retrieval import Metrics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ranked:
-    """Images of one side of the retrieval test.
+class Ranked(Split):
+    """One side of the retrieval test.
 
     Attributes:
-      names: of the images.
-      images: uint8 [N, H, W, 3], RGB.
       features: float [N, D + U d], ``fused``: the global feature, then the patches.
-      labels: identities and cameras.
     """
 
-    names: tuple[str, ...]
-    images: Images
     features: np.ndarray
-    labels: Labels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,12 +137,7 @@ def gather(
     global_features, patches = embed(images)
 
     def ranked(split: Split) -> Ranked:
-        return Ranked(
-            names=split.names,
-            images=split.images,
-            features=fused(*embed(split.images))["fused"],
-            labels=split.labels,
-        )
+        return Ranked(**vars(split), features=fused(*embed(split.images))["fused"])
 
     retrieval = None
     if judge.test is not None:

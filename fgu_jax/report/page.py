@@ -5,9 +5,9 @@ from html import escape
 from importlib import resources
 
 from fgu_jax.config import Config
-from fgu_jax.evaluation.results import COLUMNS
-from fgu_jax.evaluation.results import rows as summary_rows
+from fgu_jax.evaluation import results
 from fgu_jax.messages import printable
+from fgu_jax.report.data import ReportData
 from fgu_jax.report.style import DARK, LIGHT, Picture
 
 _SECTIONS = {
@@ -18,27 +18,29 @@ _SECTIONS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Page:
-    """What the page says: the run's figures, and its pictures by section."""
-
-    config: Config
-    history: list[dict]
-    num_images: int
-    protocol: str
-    """How the figures were taken, in a sentence; empty where that is not known."""
-    pictures: dict[str, list[Picture]]
-    sizes: dict[str, tuple[int, int]]
-    """Width and height in pixels of each picture, by its stem."""
-    notes: dict[str, str]
-    """What to say in a section beside its pictures, or in place of one."""
+Pictures = dict[str, list[Picture]]
 
 
-def render(page: Page) -> str:
-    """The page as HTML; every name in it is escaped."""
-    config = page.config
+def render(
+    data: ReportData,
+    *,
+    protocol: str,
+    pictures: Pictures,
+    sizes: dict[str, tuple[int, int]],
+    notes: dict[str, str],
+) -> str:
+    """The page as HTML; every name in it is escaped.
+
+    Args:
+      data: the run.
+      protocol: how its figures were taken, in a sentence; empty where nothing says it.
+      pictures: of each section.
+      sizes: width and height in pixels of each picture, by its stem.
+      notes: what to say in a section beside its pictures, or in place of one.
+    """
+    config = data.config
     what = f"{config.dataset}, {config.backbone}"
-    shown = [s for s in _SECTIONS if page.pictures.get(s) or page.notes.get(s)]
+    shown = [s for s in _SECTIONS if pictures.get(s) or notes.get(s)]
     links = "".join(f'<a href="#{s}">{_SECTIONS[s]}</a>' for s in shown)
     parts = [
         "<!doctype html>",
@@ -53,15 +55,16 @@ def render(page: Page) -> str:
         "<body>",
         "<header>",
         f"<h1>Re-identification without labels: {_text(config.dataset)}</h1>",
-        f'<p class="lead">{_text(_lead(page))}</p>',
-        _facts(page),
+        f'<p class="lead">{_text(_lead(data))}</p>',
+        _facts(data.history[-1]),
         f'<nav aria-label="Sections">{links}<a href="#settings">Settings</a></nav>',
         "</header>",
         "<main>",
-        _result(page),
+        _result(data, protocol),
     ]
-    parts += [_section(page, name) for name in shown]
-    parts += [_settings(page), "</main>", "</body>", "</html>"]
+    for name in shown:
+        parts.append(_section(name, pictures.get(name, []), sizes, notes.get(name)))
+    parts += [_settings(config), "</main>", "</body>", "</html>"]
     return "\n".join(parts) + "\n"
 
 
@@ -70,20 +73,18 @@ def style_sheet() -> str:
     return resources.files(__package__).joinpath("page.css").read_text("utf-8")
 
 
-def _lead(page: Page) -> str:
-    config = page.config
-    last = page.history[-1]
+def _lead(data: ReportData) -> str:
+    config = data.config
     return (
         f"{config.backbone}, {config.image_height} x {config.image_width} pixels, "
         f"{config.num_patches} patches; start: {config.init}; "
-        f"{page.num_images:,} training images, {last['epoch']} epochs, "
+        f"{len(data.images):,} training images, {data.history[-1]['epoch']} epochs, "
         f"seed {config.seed}."
     )
 
 
-def _facts(page: Page) -> str:
+def _facts(last: dict) -> str:
     """The few figures of the last epoch."""
-    last = page.history[-1]
     facts = []
     if "fused_mAP" in last:
         facts.append((f"{100 * last['fused_rank1']:.1f}%", "rank-1, fused"))
@@ -98,25 +99,21 @@ def _facts(page: Page) -> str:
     return f'<ul class="facts">{items}</ul>'
 
 
-def _result(page: Page) -> str:
-    compared = summary_rows(page.history)
+def _result(data: ReportData, protocol: str) -> str:
+    compared = results.rows(data.history)
     if not compared:
         return (
             '<p class="note">No query is known to have a match in a gallery, so '
             "there is nothing to evaluate.</p>"
         )
-    config = page.config
-    where = (
-        f"{config.holdout_identities} held-out identities"
-        if config.holdout_identities
-        else "Query against gallery"
-    )
-    said = ". ".join(filter(None, [where, page.protocol]))
-    head = "".join(f'<th scope="col">{title}</th>' for title, _ in COLUMNS)
+    where = results.ranked_on(data.config).capitalize()
+    said = ". ".join(filter(None, [where, protocol]))
+    head = "".join(f'<th scope="col">{title}</th>' for title, _ in results.COLUMNS)
     body = []
     for title, record, prefix in compared:
         cells = "".join(
-            f"<td>{100 * record[f'{prefix}_{name}']:.1f}</td>" for _, name in COLUMNS
+            f"<td>{100 * record[f'{prefix}_{name}']:.1f}</td>"
+            for _, name in results.COLUMNS
         )
         mark = ' class="result"' if title.endswith("the result") else ""
         body.append(f"<tr{mark}><td>{_text(title)}</td>{cells}</tr>")
@@ -131,17 +128,21 @@ def _result(page: Page) -> str:
     )
 
 
-def _section(page: Page, name: str) -> str:
+def _section(
+    name: str,
+    pictures: list[Picture],
+    sizes: dict[str, tuple[int, int]],
+    note: str | None,
+) -> str:
     parts = [f'<section id="{name}">', f"<h2>{_SECTIONS[name]}</h2>"]
-    pictures = page.pictures.get(name, [])
     charts = [picture for picture in pictures if not picture.is_sheet]
     if charts:
-        figures = (_figure(picture, page.sizes[picture.stem]) for picture in charts)
+        figures = (_figure(picture, sizes[picture.stem]) for picture in charts)
         parts += ['<div class="charts">', *figures, "</div>"]
     sheets = [picture for picture in pictures if picture.is_sheet]
-    parts += [_figure(picture, page.sizes[picture.stem]) for picture in sheets]
-    if name in page.notes:
-        parts.append(f'<p class="note">{_text(page.notes[name])}</p>')
+    parts += [_figure(picture, sizes[picture.stem]) for picture in sheets]
+    if note:
+        parts.append(f'<p class="note">{_text(note)}</p>')
     return "\n".join([*parts, "</section>"])
 
 
@@ -182,10 +183,10 @@ def _listing(picture: Picture) -> str:
     return f"<details><summary>Names of these images</summary><dl>{rows}</dl></details>"
 
 
-def _settings(page: Page) -> str:
+def _settings(config: Config) -> str:
     fields = "".join(
         f"<div><dt>{field}</dt><dd>{_text(str(value))}</dd></div>"
-        for field, value in dataclasses.asdict(page.config).items()
+        for field, value in dataclasses.asdict(config).items()
     )
     return (
         '<section id="settings"><h2>Settings</h2><details><summary>All fields of the '

@@ -1,18 +1,13 @@
 """A sheet of queries with the first ten of their rankings, not the best ones only."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from fgu_jax import retrieval
 from fgu_jax.report.data import Retrieval
 from fgu_jax.report.sheet import Cell, Mark, Row, draw_rows
-from fgu_jax.report.style import Picture, Theme
+from fgu_jax.report.style import Picture
 from fgu_jax.retrieval import Metrics
 from fgu_jax.retrieval.protocol import UNKNOWN
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 QUERIES = 10
 TOP = 10
@@ -84,10 +79,6 @@ def queries(test: Retrieval, metrics: Metrics) -> Picture:
         )
         listing.append((test.query.names[query], tuple(names)))
         first_right += first == 1
-
-    def draw(theme: Theme) -> "Figure":
-        return draw_rows(theme, rows)
-
     return Picture(
         stem="queries",
         title="Queries and the first ten found",
@@ -102,7 +93,7 @@ def queries(test: Retrieval, metrics: Metrics) -> Picture:
             f"{len(chosen)} rows of images: a query, then the first ten of the "
             f"gallery. In {first_right} of the rows the first is right."
         ),
-        draw=draw,
+        draw=lambda theme: draw_rows(theme, rows),
         is_sheet=True,
         listing=tuple(listing),
     )

@@ -142,10 +142,9 @@ def figure(width: float, height: float, *, fitted: bool = True) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained" if fitted else None)
 
 
-def epochs_below(axes: "Axes", *, label: bool = True) -> None:
+def epochs_below(axes: "Axes") -> None:
     """An x axis of whole epochs."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    if label:
-        axes.set_xlabel("epoch")
+    axes.set_xlabel("epoch")

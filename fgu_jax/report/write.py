@@ -57,15 +57,7 @@ def _fill(folder: Path, data: ReportData, progress: Progress | None) -> None:
         formula = data.config.average_precision
         protocol = judge.protocol(ranked.gallery.labels, (formula,))
     text = page.render(
-        page.Page(
-            config=data.config,
-            history=data.history,
-            num_images=len(data.images),
-            protocol=protocol,
-            pictures=pictures,
-            sizes=sizes,
-            notes=notes,
-        )
+        data, protocol=protocol, pictures=pictures, sizes=sizes, notes=notes
     )
     (folder / "index.html").write_text(text, encoding="utf-8")
 

@@ -40,16 +40,16 @@ def digest_arrays(tree: Any) -> dict[str, str]:
     >>> digest_arrays({"a": {"b": np.zeros(3, np.float32)}})
     {'a/b': '7bd5c66f'}
     """
-    return {name: _crc(_bytes(leaf)) for name, leaf in _named(tree)}
+    return {name: digest_bytes(_bytes(leaf)) for name, leaf in _named(tree)}
 
 
-def digest_bytes(data: bytes) -> str:
+def digest_bytes(data: bytes | memoryview) -> str:
     """CRC-32 of bytes, as eight hexadecimal digits.
 
     >>> digest_bytes(b"123456789")
     'cbf43926'
     """
-    return _crc(data)
+    return f"{zlib.crc32(data):08x}"
 
 
 def digest_json(value: Any) -> str:
@@ -58,7 +58,7 @@ def digest_json(value: Any) -> str:
     >>> digest_json({"a": 1, "b": [0.1]}) == digest_json({"b": [0.1], "a": 1})
     True
     """
-    return _crc(json.dumps(value, sort_keys=True).encode())
+    return digest_bytes(json.dumps(value, sort_keys=True).encode())
 
 
 def other_digest(tree: Any, expected: dict[str, str]) -> str | None:
@@ -113,16 +113,12 @@ def _named(tree: Any) -> Iterator[tuple[str, Any]]:
         yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
 
 
-def _bytes(leaf: Any) -> np.ndarray:
+def _bytes(leaf: Any) -> memoryview:
     if isinstance(leaf, jax.Array):
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
         leaf = jax.device_get(leaf)
-    return np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
-
-
-def _crc(data: Any) -> str:
-    return f"{zlib.crc32(data):08x}"
+    return np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data
 
 
 Result = TypeVar("Result")
@@ -135,7 +131,7 @@ def save_network(folder: Path, variables: dict[str, Any]) -> None:
     Raises:
       InputError: it cannot be written, or the disk is full.
     """
-    _quiet()
+    quiet()
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(folder.resolve(), variables)
@@ -155,7 +151,7 @@ def read_network(folder: Path, template: dict[str, Any], *, what: str) -> dict:
     Raises:
       InputError: another network's weights (which array, both shapes), or damaged.
     """
-    _quiet()
+    quiet()
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     placed = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), template
@@ -293,6 +289,6 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "not there" if shape is None else str(list(shape))
 
 
-def _quiet() -> None:
-    # orbax tells of its own start at every level; its errors still come through.
+def quiet() -> None:
+    """orbax tells of its own start at every level; its errors still come through."""
     logging.getLogger("absl").setLevel(logging.ERROR)

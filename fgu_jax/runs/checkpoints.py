@@ -11,7 +11,6 @@ one that is resumed and loaded; the best is a footnote, chosen by test labels.
 """
 
 import errno
-import logging
 import os
 import shutil
 from collections.abc import Collection
@@ -31,6 +30,7 @@ from fgu_jax.runs.arrays import (
     digest_json,
     other_digest,
     other_shape,
+    quiet,
     read_network,
     refusing_damaged,
     warn_unverified,
@@ -56,8 +56,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, *, keep: int = 2, read_only: bool = False):
-        # orbax tells of its own start at every level; its errors still come through.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        quiet()
         self._directory = directory.resolve()
         self._keep = keep
         if not read_only:
@@ -171,8 +170,7 @@ class Checkpoints:
         history, digests = self._read_history(step)
         self._check(step, arrays, digests)
         wanted = {name: getattr(template, name) for name in arrays}
-        name = other_shape(arrays, wanted)
-        if name is not None:
+        if name := other_shape(arrays, wanted):
             raise self._damaged(step, name)
         return template.replace(**arrays), history
 
@@ -252,8 +250,7 @@ class Checkpoints:
             if processes.is_first():
                 warn_unverified(self._what(step))
             return
-        name = other_digest(arrays, digests)
-        if name is not None:
+        if name := other_digest(arrays, digests):
             raise self._damaged(step, name)
 
     def _damaged(self, step: int, name: str) -> InputError:

@@ -4,14 +4,13 @@
 ``print_matches`` a table for the console.
 """
 
-from fgu_jax.searching.features import FeatureCache, Network
+from fgu_jax.searching.features import FeatureCache
 from fgu_jax.searching.match import Matches, search
 from fgu_jax.searching.result import print_matches, result_folder, write_result
 
 __all__ = [
     "FeatureCache",
     "Matches",
-    "Network",
     "print_matches",
     "result_folder",
     "search",

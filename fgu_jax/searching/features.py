@@ -6,22 +6,26 @@ cache is said and costs time, never a search.
 """
 
 import dataclasses
+import functools
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
-from fgu_jax.data.decode import UnreadableImage, decode_image, is_picture
+from fgu_jax.data import ImageSet
+from fgu_jax.data.decode import UnreadableImage, is_picture
 from fgu_jax.data.images import FolderSource, default_threads
 from fgu_jax.data.layouts.tree import FolderTree
 from fgu_jax.errors import InputError
+from fgu_jax.inference.embedder import Embedder
 from fgu_jax.progress import Progress
 
-CHUNK = 512  # decoded images that wait to be embedded
+CHUNK = 512  # files after which what is new is kept
+PART = "fused"
 
 
 class FeatureCache:
@@ -57,33 +61,19 @@ class FeatureCache:
 
     def known(self) -> set[bytes]:
         """Digests that have a feature."""
-        if self._connection is None:
-            return set()
-        try:
-            found = self._connection.execute(
-                "select image from features where network = ?", (self._network,)
-            )
-            return {image for (image,) in found}
-        except sqlite3.Error as error:
-            self._give_up(error)
-            return set()
+        asked = "select image from features where network = ?"
+        return {image for (image,) in self._answers(asked, self._network)}
 
     def read(self, images: Iterable[bytes]) -> dict[bytes, np.ndarray]:
         """Features float32 [F] of digests; those that are missing are left out."""
-        features: dict[bytes, np.ndarray] = {}
-        if self._connection is None:
-            return features
-        try:
-            for image in images:
-                found = self._connection.execute(
-                    "select feature from features where network = ? and image = ?",
-                    (self._network, image),
-                ).fetchone()
-                if found is not None:
-                    features[image] = np.frombuffer(found[0], "<f4")
-        except (sqlite3.Error, ValueError, TypeError) as error:
-            self._give_up(error)
-            return {}
+        asked = "select feature from features where network = ? and image = ?"
+        features = {}
+        for image in images:
+            for (feature,) in self._answers(asked, self._network, image):
+                try:
+                    features[image] = np.frombuffer(feature, "<f4")
+                except (ValueError, TypeError) as error:
+                    self._give_up(error)
         return features
 
     def keep(self, features: dict[bytes, np.ndarray]) -> None:
@@ -108,27 +98,19 @@ class FeatureCache:
             self._connection.close()
             self._connection = None
 
+    def _answers(self, asked: str, *values: Any) -> list[tuple]:
+        """What the file answers; nothing from its first error on."""
+        if self._connection is None:
+            return []
+        try:
+            return self._connection.execute(asked, values).fetchall()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return []
+
     def _give_up(self, error: Exception) -> None:
         self.trouble = f"the cache {str(self._path)!r} is not used: {error}"
         self.close()
-
-
-class Network(Protocol):
-    """What a search asks of a network; ``fgu_jax.Embedder`` is one."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels that it takes images in."""
-        ...
-
-    @property
-    def identity(self) -> str:
-        """The same for networks that give the same features, and for no others."""
-        ...
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [B, height, width, 3] to float32 [B, F], unit rows."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,7 +157,7 @@ def find_images(path: Path, what: str) -> tuple[Path, tuple[str, ...]]:
 def embed_files(
     root: Path,
     names: tuple[str, ...],
-    network: Network,
+    network: Embedder,
     cache: FeatureCache,
     *,
     what: str,
@@ -194,41 +176,39 @@ def embed_files(
     Raises:
       InputError: not one can be read.
     """
-    known = frozenset(cache.known())
-    read = _reader(FolderSource(root), network.size, known)
-    digests: dict[str, bytes] = {}
-    unreadable: dict[str, str] = {}
+    known = cache.known()
+    seen: dict[str, bytes | str] = {}
     features: dict[bytes, np.ndarray] = {}
-    waiting: dict[bytes, np.ndarray] = {}
-
-    def embed_waiting() -> None:
-        if waiting:
-            rows = network(np.stack(list(waiting.values())))
-            new = dict(zip(waiting, np.asarray(rows, np.float32), strict=True))
-            cache.keep(new)
-            features.update(new)
-            waiting.clear()
-
+    bad: dict[bytes, str] = {}
+    digest = functools.partial(_digest, FolderSource(root))
     with ThreadPoolExecutor(default_threads()) as pool:
-        for done, (name, result) in enumerate(_in_order(pool, read, names), 1):
-            if isinstance(result, str):
-                unreadable[name] = result
-            else:
-                digest, image = result
-                digests[name] = digest
-                if image is not None and digest not in features:
-                    waiting[digest] = image
-                if len(waiting) == CHUNK:
-                    embed_waiting()
+        for start in range(0, len(names), CHUNK):
+            part = names[start : start + CHUNK]
+            found = dict(zip(part, pool.map(digest, part), strict=True))
+            new = {
+                of: name
+                for name, of in found.items()
+                if isinstance(of, bytes) and not (of in known or of in features)
+            }
+            rows, reasons = _embedded(root, new, network)
+            cache.keep(rows)
+            seen |= found
+            features |= rows
+            bad |= reasons
             if progress is not None:
-                progress(done, len(names), what)
-    embed_waiting()
+                progress(start + len(part), len(names), what)
+    digests, unreadable = {}, {}
+    for name, of in seen.items():
+        if isinstance(of, bytes) and of not in bad:
+            digests[name] = of
+        else:
+            unreadable[name] = of if isinstance(of, str) else bad[of]
     if not digests:
         name, reason = next(iter(unreadable.items()))
         raise InputError(
             f"not one of {len(names)} {what} images can be read: {name!r} ({reason})"
         )
-    cached = {digest for digest in digests.values() if digest not in features}
+    cached = {of for of in digests.values() if of not in features}
     features |= cache.read(cached)
     if len(features) < len(set(digests.values())):  # it broke in between
         with FeatureCache(None, network.identity) as none:
@@ -237,48 +217,55 @@ def embed_files(
         root=root,
         names=tuple(digests),
         digests=tuple(digests.values()),
-        features=np.stack([features[digest] for digest in digests.values()]),
+        features=np.stack([features[of] for of in digests.values()]),
         unreadable=unreadable,
-        num_cached=sum(digest in cached for digest in digests.values()),
+        num_cached=sum(of in cached for of in digests.values()),
     )
 
 
-Read = tuple[bytes, np.ndarray | None] | str
+def _digest(source: FolderSource, name: str) -> bytes | str:
+    """SHA-256 of a file's bytes, or why they cannot be had."""
+    try:
+        if not (source.root / name).is_file():
+            return "is not a file, or links to none"
+        return hashlib.sha256(source.read(name)).digest()
+    except UnreadableImage as error:
+        return str(error)
+    except OSError as error:
+        return str(error.strerror or error)
 
 
-def _reader(
-    source: FolderSource, size: tuple[int, int], known: frozenset[bytes]
-) -> Callable[[str], Read]:
-    """Name to (digest, image; None where its feature is known), or why it cannot be."""
+@dataclasses.dataclass(frozen=True)
+class _Files(FolderSource):
+    """Files whose digests are known, by name; what has changed since is not read."""
 
-    def read(name: str) -> Read:
-        try:
-            if not (source.root / name).is_file():
-                return "is not a file, or links to none"
-            data = source.read(name)
-            digest = hashlib.sha256(data).digest()
-            if digest in known:
-                return digest, None
-            return digest, decode_image(data, *size)
-        except UnreadableImage as error:
-            return str(error)
-        except OSError as error:
-            return str(error.strerror or error)
+    digests: Mapping[str, bytes]
 
-    return read
+    def read(self, key: str | int) -> bytes:
+        data = super().read(key)
+        if hashlib.sha256(data).digest() != self.digests[str(key)]:
+            raise UnreadableImage("changed while it was read")
+        return data
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, read: Callable[[str], Read], names: tuple[str, ...]
-) -> Iterator[tuple[str, Read]]:
-    """Results in the order of the names; a chunk is decoded while one is embedded."""
-    chunks = [names[i : i + CHUNK] for i in range(0, len(names), CHUNK)]
-    ahead: list[tuple[str, Future[Read]]] = []
-    for chunk in [*chunks, ()]:
-        following = [(name, pool.submit(read, name)) for name in chunk]
-        for name, job in ahead:
-            yield name, job.result()
-        ahead = following
+def _embedded(
+    root: Path, files: Mapping[bytes, str], network: Embedder
+) -> tuple[dict[bytes, np.ndarray], dict[bytes, str]]:
+    """Features of files, and why some have none, by the digests of their contents."""
+    if not files:
+        return {}, {}
+    digests = {name: of for of, name in files.items()}
+    names = tuple(digests)
+    images = ImageSet(names=names, keys=names, source=_Files(root, digests))
+    try:
+        rows = network.of_set(images, (PART,), stream="always")[PART]
+    except InputError:
+        bad = {digests[name]: why for name, why in images.find_bad().items()}
+        if not bad:
+            raise
+        good = {of: name for of, name in files.items() if of not in bad}
+        return _embedded(root, good, network)[0], bad
+    return dict(zip(files, rows, strict=True)), {}
 
 
 _TABLE = """

@@ -7,11 +7,11 @@ import numpy as np
 
 from fgu_jax import retrieval
 from fgu_jax.errors import InputError
+from fgu_jax.inference.embedder import Embedder
 from fgu_jax.progress import Progress
 from fgu_jax.searching.features import (
     Embedded,
     FeatureCache,
-    Network,
     embed_files,
     find_images,
 )
@@ -38,7 +38,7 @@ class Matches:
 
 
 def search(
-    network: Network,
+    network: Embedder,
     query: Path,
     gallery: Path,
     *,

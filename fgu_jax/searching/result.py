@@ -222,8 +222,7 @@ def print_matches(console: Console, matches: Matches) -> None:
                 Text(printable(matches.gallery.names[row]) + note),
             )
     console.print(table)
-    rest = len(matches.query.names) - QUERIES
-    if rest > 0:
+    if (rest := len(matches.query.names) - QUERIES) > 0:
         console.print(f"and {rest:,} more queries in matches.json")
 
 

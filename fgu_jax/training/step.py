@@ -58,10 +58,9 @@ def make_train_step(
         weight = compiled_in | (weights or {})
         index = batch["index"]
         raw = batch["image"] if images is None else images[index]
-        dtype = state.cluster_memory.dtype
         pixels = augment(
             image_keys(state.key, state.step // steps_per_epoch, index),
-            raw.astype(dtype) / 255,
+            raw.astype(state.cluster_memory.dtype) / 255,
             crop=config.crop,
             pad=config.pad,
             flip=config.flip,
@@ -69,12 +68,7 @@ def make_train_step(
             erasing=config.erasing,
         )
         labels = state.labels[index]
-        # Before the first merge each image is its own centre: the term would only
-        # tie it to its old feature. A traced weight, so that a merge compiles nothing.
-        started = state.num_clusters < state.labels.shape[0]
-        if config.attract_start == "always":
-            started = jnp.ones_like(started)
-        attract_weight = jnp.where(started, weight["attract_weight"], 0).astype(dtype)
+        attract_weight = _attract_weight(config, state, weight["attract_weight"])
 
         def loss_of(params):
             features, updated = network.apply(
@@ -108,11 +102,8 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         if config.teacher > 0:
             student = {"params": params, "batch_stats": batch_stats}
-            state = state.replace(
-                teacher=optax.incremental_update(
-                    student, state.teacher, 1 - config.teacher
-                )
-            )
+            new = optax.incremental_update(student, state.teacher, 1 - config.teacher)
+            state = state.replace(teacher=new)
         new_state = state.replace(
             step=state.step + 1,
             params=params,
@@ -125,6 +116,18 @@ def make_train_step(
         return new_state, named | {"grad_norm": grad_norm}
 
     return train_step
+
+
+def _attract_weight(config: Config, state: TrainState, beta: Any) -> jax.Array:
+    """``beta``, and 0 as long as no clusters have merged.
+
+    Until then each image is its own centre: the term would only tie it to its old
+    feature. A traced weight, so that a merge compiles nothing.
+    """
+    started = state.num_clusters < state.labels.shape[0]
+    if config.attract_start == "always":
+        started = jnp.ones_like(started)
+    return jnp.where(started, beta, 0).astype(state.cluster_memory.dtype)
 
 
 def mapped_train_step(

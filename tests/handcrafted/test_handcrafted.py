@@ -220,9 +220,7 @@ def test_bags_against_a_slow_loop(bags):
         counts = np.zeros((16, 20))
         for row, column in np.ndindex(16, 8):
             y, x = (row + 0.5) / 16 - 0.5, (column + 0.5) / 8 - 0.5
-            weight = np.exp(
-                -((y / bags.centre[0]) ** 2 + (x / bags.centre[1]) ** 2) / 2
-            )
+            weight = np.exp(-((y / 0.3) ** 2 + (x / 0.25) ** 2) / 2)
             far = np.linalg.norm(bags.words - patches[n, row * 8 + column], axis=1)
             counts[row, np.argsort(far)[:3]] += weight
         bag = np.sqrt(counts).ravel() * bags.rarity

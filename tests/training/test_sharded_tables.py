@@ -1,4 +1,4 @@
-"""Tables cut by rows over 1, 2, 4, 8 devices give what whole tables give."""
+"""Training with tables cut by rows over 1, 2, 4, 8 devices is that with whole ones."""
 
 import functools
 
@@ -7,20 +7,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec as P
 from small_run import SMALL_RUN
 from test_step import Small, sgd
 
-from fgu_jax import losses, memory
 from fgu_jax.bench.pieces.collectives import collective_bytes
 from fgu_jax.config import Config, presets
-from fgu_jax.losses import sharded
 from fgu_jax.merging import merge_clusters
 from fgu_jax.networks.heads import unit
 from fgu_jax.networks.network import Features
-from fgu_jax.parallel.mesh import AXIS, make_mesh, map_over_devices, shard_batch
+from fgu_jax.parallel.mesh import AXIS, make_mesh, shard_batch
 from fgu_jax.runs.checkpoints import Checkpoints
-from fgu_jax.training import loop, step, tables
+from fgu_jax.training import loop, step
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.state import create, specs, with_clusters
 
@@ -34,148 +31,6 @@ SIZE = (16, 8)
 def _unit(rng, *shape):
     rows = rng.standard_normal(shape)
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
-def _problem(seed=0):
-    """Tables, a batch with repeated labels, and equal rows of W on two devices."""
-    rng = np.random.default_rng(seed)
-    W = _unit(rng, U, N, WIDTH)
-    W[:, 33] = W[:, 2]
-    return {
-        "V": _unit(rng, N, D),
-        "c": 0.7 * _unit(rng, N, D),
-        "W": W,
-        "v": _unit(rng, B, D),
-        "x": _unit(rng, U, B, WIDTH),
-        "labels": rng.integers(0, ALIVE, B).astype(np.int32) // 3 * 3,
-        "images": rng.permutation(N)[:B].astype(np.int32),
-    }
-
-
-def _on(devices, function, has, **specs_of):
-    """``function`` under shard_map over the devices, tables padded by rubbish."""
-    height = -(-N // devices) * devices
-
-    def pad(table, axis):
-        widths = [(0, (height - N) * (k == axis)) for k in range(table.ndim)]
-        return np.pad(table, widths, constant_values=7.0)
-
-    placed = has | {"V": pad(has["V"], 0), "c": pad(has["c"], 0), "W": pad(has["W"], 1)}
-    cut = {name: P(AXIS) for name in ("V", "c", "v", "labels", "images")}
-    cut |= {"W": P(None, AXIS), "x": P(None, AXIS)}
-    return map_over_devices(function, make_mesh(devices), in_specs=(cut,), **specs_of)(
-        placed
-    )
-
-
-def _cut_losses(weights, part):
-    batch = tables.gather(
-        Features(part["v"], part["x"]), part["labels"], part["images"]
-    )
-    own = _own_part(weights, part)
-
-    def total(v, x):
-        repelled, attracted = sharded.rafl_losses(
-            v,
-            batch,
-            part["V"],
-            part["c"],
-            temperature=0.1,
-            num_clusters=jnp.int32(ALIVE),
-            axis_name=AXIS,
-        )
-        patch = sharded.pedal_loss(
-            x,
-            batch,
-            part["W"],
-            scale=15.0,
-            num_neighbors=K,
-            num_images=N,
-            axis_name=AXIS,
-        )
-        values = (repelled, attracted, patch)
-        return sum(jnp.sum(w * l) for w, l in zip(own, values, strict=True)), values
-
-    gradients, values = jax.grad(total, (0, 1), has_aux=True)(part["v"], part["x"])
-    return values, gradients
-
-
-def _own_part(weights, part):
-    size = len(part["v"])
-    start = jax.lax.axis_index(AXIS) * size
-    return [
-        jax.lax.dynamic_slice_in_dim(jnp.asarray(w), start, size, axis=w.ndim - 1)
-        for w in weights
-    ]
-
-
-def _whole_losses(weights, has):
-    def total(v, x):
-        values = (
-            losses.repelled_loss(
-                v, has["V"], has["labels"], temperature=0.1, num_clusters=ALIVE
-            ),
-            losses.attracted_loss(v, has["c"], has["labels"]),
-            losses.pedal_loss(x, has["W"], has["images"], scale=15.0, num_neighbors=K),
-        )
-        return sum(jnp.sum(w * l) for w, l in zip(weights, values, strict=True)), values
-
-    gradients, values = jax.grad(total, (0, 1), has_aux=True)(has["v"], has["x"])
-    return values, gradients
-
-
-@pytest.mark.parametrize("devices", [1, 2, 4, 8])
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)]
-)
-def test_losses_and_gradients_are_those_of_whole_tables(devices, dtype, tolerance):
-    rng = np.random.default_rng(5)
-    shapes = [(B,), (B,), (U, B)]
-    with jax.enable_x64(dtype == "float64"):
-        has = {
-            name: jnp.asarray(x, dtype if x.dtype == np.float64 else x.dtype)
-            for name, x in _problem().items()
-        }
-        weights = [jnp.asarray(rng.uniform(0.5, 2, shape), dtype) for shape in shapes]
-        expected = jax.jit(functools.partial(_whole_losses, weights))(has)
-        by_rows, by_patch = P(AXIS), P(None, AXIS)
-        got = _on(
-            devices,
-            functools.partial(_cut_losses, weights),
-            has,
-            out_specs=((by_rows, by_rows, by_patch), (by_rows, by_patch)),
-        )
-        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-            assert a.dtype == b.dtype == dtype
-            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize("devices", [1, 2, 4, 8])
-def test_memories_change_as_whole_ones_do(devices):
-    has = {
-        name: jnp.asarray(x, jnp.float32 if x.dtype == np.float64 else x.dtype)
-        for name, x in _problem(1).items()
-    }
-    has["images"] = has["images"].at[5].set(has["images"][1])  # one image comes twice
-
-    def update(part):
-        batch = tables.gather(
-            Features(part["v"], part["x"]), part["labels"], part["images"]
-        )
-        return (
-            sharded.update_cluster_memory(part["V"], batch, axis_name=AXIS),
-            sharded.update_patch_memory(part["W"], batch, rate=0.1, axis_name=AXIS),
-        )
-
-    V, W = _on(devices, update, has, out_specs=(P(AXIS), P(None, AXIS)))
-    expected_V = jax.jit(memory.update_cluster_memory)(
-        has["V"], has["v"], has["labels"]
-    )
-    expected_W = jax.jit(memory.update_patch_memory)(has["W"], has["x"], has["images"])
-    np.testing.assert_allclose(V[:N], expected_V, rtol=0, atol=1e-7)
-    np.testing.assert_allclose(W[:, :N], expected_W, rtol=0, atol=1e-7)
-    assert np.all(np.asarray(V[N:]) == 7)
-    assert np.all(np.asarray(W[:, N:]) == 7)
 
 
 def _start(dtype, devices, shard_tables, num_images=N):

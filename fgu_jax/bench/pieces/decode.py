@@ -2,16 +2,13 @@
 
 import dataclasses
 import io
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from fgu_jax.bench.machine import Rates
-from fgu_jax.bench.measure import Options, Work, close, measure, same_as
+from fgu_jax.bench.measure import Work, close, same_as
 from fgu_jax.bench.sizes import Decode
 from fgu_jax.data import ImageSet
-from fgu_jax.progress import Progress
 
 _HEIGHT, _WIDTH = 128, 64  # as on Market-1501
 
@@ -65,13 +62,6 @@ def works(sizes: Decode) -> list[Work]:
             notes=("the floor writes the result; entropy decoding has none",),
         )
     ]
-
-
-def run(
-    sizes: Decode, rates: Rates, options: Options, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """Measures the piece."""
-    return measure("decode", sizes, works(sizes), rates, options, progress)
 
 
 def _jpeg(rng: np.random.Generator) -> bytes:

@@ -1,14 +1,10 @@
 """Evaluation from features, beside one product and a sort of every row."""
 
-from typing import Any
-
 from fgu_jax import retrieval
 from fgu_jax.bench.features import open_features
-from fgu_jax.bench.machine import Rates
-from fgu_jax.bench.measure import Options, Work, close, measure, same_as
+from fgu_jax.bench.measure import Work, close, same_as
 from fgu_jax.bench.rivals import retrieval as plain_retrieval
 from fgu_jax.bench.sizes import Evaluate
-from fgu_jax.progress import Progress
 
 
 def works(sizes: Evaluate) -> list[Work]:
@@ -39,10 +35,3 @@ def works(sizes: Evaluate) -> list[Work]:
             compiles=False,
         )
     ]
-
-
-def run(
-    sizes: Evaluate, rates: Rates, options: Options, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """Measures the piece."""
-    return measure("evaluate", sizes, works(sizes), rates, options, progress)

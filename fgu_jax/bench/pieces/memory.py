@@ -1,7 +1,6 @@
 """Updates of both tables in place, beside a loop over samples in PyTorch."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +8,9 @@ import numpy as np
 
 from fgu_jax import memory
 from fgu_jax.bench.features import unit_rows
-from fgu_jax.bench.machine import Rates
-from fgu_jax.bench.measure import Options, Work, close, measure, same_as
+from fgu_jax.bench.measure import Work, close, same_as
 from fgu_jax.bench.rivals import torch_losses as plain_torch
 from fgu_jax.bench.sizes import Memory
-from fgu_jax.progress import Progress
 
 _RATE = 0.1
 
@@ -21,13 +18,6 @@ _RATE = 0.1
 def works(sizes: Memory) -> list[Work]:
     """V, then W."""
     return [_clusters(sizes), _patches(sizes)]
-
-
-def run(
-    sizes: Memory, rates: Rates, options: Options, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """Measures the piece."""
-    return measure("memory", sizes, works(sizes), rates, options, progress)
 
 
 def _clusters(sizes: Memory) -> Work:

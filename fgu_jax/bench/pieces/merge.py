@@ -8,13 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from fgu_jax.bench.features import unit_rows
-from fgu_jax.bench.machine import Rates
-from fgu_jax.bench.measure import Options, Unequal, Work, measure
+from fgu_jax.bench.measure import Unequal, Work
 from fgu_jax.bench.rivals import merging as plain_merging
 from fgu_jax.bench.sizes import Merge
 from fgu_jax.errors import InputError
 from fgu_jax.merging import merge_with_heights
-from fgu_jax.progress import Progress
 
 _VARIANTS = ("fresh", "half", "duplicates")
 _BLOCK = 2048
@@ -33,13 +31,6 @@ def works(sizes: Merge) -> list[Work]:
                 f"variant {variant!r} is not known: use {', '.join(_VARIANTS)}"
             )
     return [_work(sizes, variant) for variant in variants]
-
-
-def run(
-    sizes: Merge, rates: Rates, options: Options, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """Measures the piece."""
-    return measure("merge", sizes, works(sizes), rates, options, progress)
 
 
 def _work(sizes: Merge, variant: str) -> Work:

@@ -1,18 +1,14 @@
 """PEDAL forward and backward, beside PAUL's way; the repelled loss, beside BUC's."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fgu_jax import losses
 from fgu_jax.bench.features import unit_rows
-from fgu_jax.bench.machine import Rates
-from fgu_jax.bench.measure import Options, Work, close, measure, same_as
+from fgu_jax.bench.measure import Work, close, same_as
 from fgu_jax.bench.rivals import torch_losses as plain_torch
 from fgu_jax.bench.sizes import Pedal
-from fgu_jax.progress import Progress
 
 
 def works(sizes: Pedal) -> list[Work]:
@@ -22,13 +18,6 @@ def works(sizes: Pedal) -> list[Work]:
         _repelled(sizes, sizes.images),
         _repelled(sizes, min(sizes.clusters, sizes.images)),
     ]
-
-
-def run(
-    sizes: Pedal, rates: Rates, options: Options, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """Measures the piece."""
-    return measure("pedal", sizes, works(sizes), rates, options, progress)
 
 
 def _pedal(sizes: Pedal) -> Work:

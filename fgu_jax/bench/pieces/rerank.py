@@ -1,16 +1,12 @@
 """Re-ranking at full size, and a dense transcription where it can be waited for."""
 
-from typing import Any
-
 import numpy as np
 
 from fgu_jax import retrieval
 from fgu_jax.bench.features import Ranked, open_features
-from fgu_jax.bench.machine import Rates
-from fgu_jax.bench.measure import Options, Unequal, Work, close, measure, same_as
+from fgu_jax.bench.measure import Unequal, Work, close, same_as
 from fgu_jax.bench.rivals import retrieval as plain_retrieval
 from fgu_jax.bench.sizes import Rerank
-from fgu_jax.progress import Progress
 
 _WEIGHT = 0.3
 
@@ -23,13 +19,6 @@ def works(sizes: Rerank) -> list[Work]:
         return [_work(ranked, sizes, rival=True)]
     part = ranked.first(sizes.rival_images)
     return [_work(ranked, sizes, rival=False), _work(part, sizes, rival=True)]
-
-
-def run(
-    sizes: Rerank, rates: Rates, options: Options, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """Measures the piece."""
-    return measure("rerank", sizes, works(sizes), rates, options, progress)
 
 
 def _work(ranked: Ranked, sizes: Rerank, *, rival: bool) -> Work:

@@ -8,14 +8,14 @@ import dataclasses
 from typing import Any
 
 from fgu_jax.bench.machine import Rates
-from fgu_jax.bench.measure import Options, close, in_a_process, spread
+from fgu_jax.bench.measure import close, in_a_process, plain_row
 from fgu_jax.bench.sizes import Scale
 from fgu_jax.errors import InputError
 from fgu_jax.progress import Progress
 
 
-def run(
-    sizes: Scale, rates: Rates, options: Options, progress: Progress | None = None
+def rows(
+    sizes: Scale, rates: Rates, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """A row for each number of devices."""
     counts = [1]
@@ -26,7 +26,7 @@ def run(
             f"batch {sizes.batch} is not divisible by {counts[-1]} devices: change it, "
             "or --most_devices"
         )
-    rows: list[dict[str, Any]] = []
+    made = []
     first: dict[str, Any] = {}
     for number, count in enumerate(counts):
         if progress is not None:
@@ -42,25 +42,21 @@ def run(
         for key in ("losses", "cluster_memory", "patch_memory"):
             close(found[key], first[key], f"{key} on {count} devices", atol=1e-4)
         sent, predicted = found["sent"], found["predicted"]
-        notes = [
-            f"{kind} {sent.get(kind, 0):,} bytes, the design predicts {expected:,}"
-            for kind, expected in predicted.items()
-            if count > 1
-        ]
-        rows.append(
-            {
-                "what": f"{count} simulated devices, {sizes.backbone}, batch "
-                f"{sizes.batch}",
-                "checked": "losses and tables as on one device"
-                if count > 1
-                else f"losses {', '.join(f'{x:.5f}' for x in found['losses'])}",
-                "floor_seconds": 0.0,
-                "over_floor": None,
-                "rivals": {},
-                "notes": notes,
-                "bytes_sent": sent if count > 1 else {},
-                "bytes_predicted": predicted if count > 1 else {},
-                **spread(found["seconds"]),
-            }
+        checked = "losses and tables as on one device"
+        if count == 1:
+            sent, predicted = {}, {}
+            checked = f"losses {', '.join(f'{x:.5f}' for x in found['losses'])}"
+        made.append(
+            plain_row(
+                f"{count} simulated devices, {sizes.backbone}, batch {sizes.batch}",
+                checked,
+                found["seconds"],
+                notes=[
+                    f"{kind} {sent.get(kind, 0):,} bytes, the design predicts {most:,}"
+                    for kind, most in predicted.items()
+                ],
+                bytes_sent=sent,
+                bytes_predicted=predicted,
+            )
         )
-    return rows
+    return made

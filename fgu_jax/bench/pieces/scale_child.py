@@ -1,5 +1,6 @@
 """A process that trains a few steps on simulated devices and says what it found."""
 
+import functools
 import json
 import sys
 import time
@@ -11,13 +12,12 @@ import numpy as np
 from fgu_jax.bench.features import unit_rows
 from fgu_jax.bench.pieces.collectives import collective_bytes, predicted_bytes
 from fgu_jax.bench.sizes import Scale
+from fgu_jax.bench.training import begin, new_variables
 from fgu_jax.config import presets
 from fgu_jax.inference.network import build_network
 from fgu_jax.networks import global_dim
-from fgu_jax.parallel.mesh import AXIS, make_mesh, replicate, shard_batch
-from fgu_jax.training import step
-from fgu_jax.training.optimizer import make_optimizer
-from fgu_jax.training.state import create
+from fgu_jax.parallel.mesh import make_mesh, replicate, shard_batch
+from fgu_jax.training.step import mapped_train_step
 
 
 def main() -> None:
@@ -43,36 +43,24 @@ def train(sizes: Scale, count: int) -> dict[str, Any]:
     rng = np.random.default_rng(10)
     shape = (sizes.images, sizes.height, sizes.width, 3)
     images = rng.integers(0, 256, shape, np.uint8)
-    steps_per_epoch = sizes.images // sizes.batch
-    blank = np.zeros((1, sizes.height, sizes.width, 3), np.float32)
-    network = build_network(config)
-    variables = jax.jit(lambda key: network.init(key, blank, train=False))(
-        jax.random.key(0)
-    )
-    optimizer = make_optimizer(config, variables, steps_per_epoch)
-    state = create(
-        variables=variables,
-        optimizer=optimizer,
-        global_features=unit_rows(rng, (sizes.images, global_dim(sizes.backbone))),
-        patches=unit_rows(rng, (sizes.patches, sizes.images, config.patch_dim)),
-        seed=0,
-    )
-    one = step.make_train_step(
-        build_network(config, AXIS),
-        optimizer,
+    variables = new_variables(config)
+    one, state = begin(
         config,
-        steps_per_epoch,
+        variables,
+        mesh,
+        cluster_memory=unit_rows(rng, (sizes.images, global_dim(sizes.backbone))),
+        patch_memory=unit_rows(rng, (sizes.patches, sizes.images, config.patch_dim)),
     )
-    mapped: Any = step.mapped_train_step(one, mesh)
+    mapped: Any = mapped_train_step(one, mesh)
     resident = replicate(images, mesh)
-    state = replicate(state, mesh)
     batches = [
         {"index": rng.permutation(sizes.images)[: sizes.batch].astype(np.int32)}
         for _ in range(sizes.steps)
     ]
     first = shard_batch(batches[0], mesh)
     compiled = mapped.lower(state, resident, first).compile()
-    features = jax.eval_shape(lambda v: network.apply(v, blank, train=False), variables)
+    network = functools.partial(build_network(config).apply, train=False)
+    features = jax.eval_shape(network, variables, images[:1].astype(np.float32))
     losses, seconds = [], []
     for batch in batches:
         start = time.perf_counter()

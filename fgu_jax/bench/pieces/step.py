@@ -1,26 +1,21 @@
 """The whole training step, beside the same network, losses and memories in PyTorch."""
 
-import dataclasses
+import itertools
 import statistics
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fgu_jax import networks
 from fgu_jax.bench.features import unit_rows
-from fgu_jax.bench.machine import Rates
-from fgu_jax.bench.measure import Options, Work, close, measure
+from fgu_jax.bench.measure import Work, close
 from fgu_jax.bench.rivals import torch_losses as plain_torch
 from fgu_jax.bench.sizes import Step
+from fgu_jax.bench.training import begin, forward_operations, new_variables
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
-from fgu_jax.parallel.mesh import AXIS, make_mesh, replicate, shard_batch
-from fgu_jax.progress import Progress
-from fgu_jax.training import step
-from fgu_jax.training.optimizer import make_optimizer
-from fgu_jax.training.state import create
+from fgu_jax.parallel.mesh import make_mesh, replicate, shard_batch
+from fgu_jax.training.step import mapped_train_step
 
 _PATCH_DIM = 256
 _RATE = 1e-4
@@ -46,8 +41,20 @@ def works(sizes: Step) -> list[Work]:
         ),
         "patch_memory": unit_rows(rng, (sizes.patches, sizes.images, _PATCH_DIM)),
     }
-    config = Config(crop=False, flip=False)
-    variables = _variables(sizes)
+    config = Config(
+        backbone=sizes.backbone,
+        image_height=sizes.height,
+        image_width=sizes.width,
+        num_patches=sizes.patches,
+        patch_dim=_PATCH_DIM,
+        precision=sizes.precision,  # type: ignore[arg-type]
+        batch_size=sizes.batch,
+        learning_rate=_RATE,
+        lr_drop_epoch=None,
+        crop=False,
+        flip=False,
+    )
+    variables = jax.device_get(new_variables(config))
     rivals = {}
     if plain_torch.available() and sizes.backbone in _RIVAL_BACKBONES:
         from fgu_jax.bench.rivals import network as plain_network
@@ -67,10 +74,10 @@ def works(sizes: Step) -> list[Work]:
         Work(
             what=f"{sizes.backbone}, {sizes.height} x {sizes.width}, batch "
             f"{sizes.batch}, N {sizes.images:,}, {sizes.precision}",
-            run=_ours(sizes, variables, images, batches, tables, config),
+            run=_ours(config, variables, images, batches, tables),
             rivals=rivals,
             check=_check(sizes),
-            operations=3 * _forward_operations(sizes, variables),
+            operations=3 * forward_operations(config, sizes.batch),
             items=sizes.batch,
             notes=(
                 "the floor is three forward passes at the rate of products",
@@ -80,73 +87,24 @@ def works(sizes: Step) -> list[Work]:
     ]
 
 
-def run(
-    sizes: Step, rates: Rates, options: Options, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """Measures the piece."""
-    return measure("step", sizes, works(sizes), rates, options, progress)
-
-
-def _network(sizes: Step, axis_name: str | None = None) -> networks.Network:
-    return networks.build(
-        sizes.backbone,
-        num_patches=sizes.patches,
-        patch_dim=_PATCH_DIM,
-        dtype=jnp.dtype(sizes.precision),
-        axis_name=axis_name,
-    )
-
-
-def _variables(sizes: Step) -> dict[str, Any]:
-    def initialise(key):
-        image = jnp.zeros((1, sizes.height, sizes.width, 3))
-        return _network(sizes).init(key, image, train=False)
-
-    return jax.device_get(jax.jit(initialise)(jax.random.key(0)))
-
-
-def _ours(sizes, variables, images, batches, tables, config):
+def _ours(config, variables, images, batches, tables):
     mesh = make_mesh(1)
-    config = dataclasses.replace(config, learning_rate=_RATE, lr_drop_epoch=None)
-    optimizer = make_optimizer(config, variables, sizes.images // sizes.batch)
-    state = create(
-        variables=variables,
-        optimizer=optimizer,
-        global_features=tables["cluster_memory"],
-        patches=tables["patch_memory"],
-        seed=0,
-    )
-    one = step.make_train_step(
-        _network(sizes, AXIS), optimizer, config, sizes.images // sizes.batch
-    )
+    one, state = begin(config, variables, mesh, **tables)
 
     def shown(state, images, batch):  # rows of the tables beyond the images kept
         return one(state, None, batch | {"image": images[batch["index"] % _RESIDENT]})
 
-    mapped = step.mapped_train_step(shown, mesh)
-    held = [replicate(state, mesh)]
+    mapped = mapped_train_step(shown, mesh)
+    held = [state]
     resident = replicate(images, mesh)
-    turn = [0]
+    turns = itertools.cycle(batches)
 
     def work():
-        batch = {"index": batches[turn[0] % len(batches)]}
-        turn[0] += 1
-        held[0], losses = mapped(held[0], resident, shard_batch(batch, mesh))
+        batch = shard_batch({"index": next(turns)}, mesh)
+        held[0], losses = mapped(held[0], resident, batch)
         return losses["loss"]
 
     return work
-
-
-def _forward_operations(sizes: Step, variables: dict[str, Any]) -> float:
-    images = jax.ShapeDtypeStruct(
-        (sizes.batch, sizes.height, sizes.width, 3), jnp.float32
-    )
-
-    def forward(variables, images):
-        return _network(sizes).apply(variables, images, train=False)
-
-    cost: Any = jax.jit(forward).lower(variables, images).cost_analysis()
-    return float(cost["flops"])
 
 
 def _check(sizes: Step):

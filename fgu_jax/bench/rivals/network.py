@@ -4,6 +4,7 @@ A module: importing it imports PyTorch. Weights are ours, copied over by name.
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -154,12 +155,10 @@ def train_step(
     )
     pixels = torch.from_numpy(images).to(device)
     held = {name: torch.tensor(table).to(device) for name, table in tables.items()}
-    turn = [0]
+    turns = itertools.cycle(batches)
 
     def work():
-        rows = torch.from_numpy(batches[turn[0] % len(batches)].astype(np.int64))
-        rows = rows.to(device)
-        turn[0] += 1
+        rows = torch.from_numpy(next(turns).astype(np.int64)).to(device)
         x = pixels[rows % len(pixels)].permute(0, 3, 1, 2).float() / 255
         x = x.contiguous(memory_format=layout)
         wide = contextlib.nullcontext()

@@ -4,6 +4,7 @@ A state dict needs some thirty of pickle's instructions and half a dozen names. 
 are interpreted here; any other instruction, and any other name, is refused by name.
 """
 
+import math
 import pickletools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -67,9 +68,7 @@ def _rebuild_tensor(*args: Any) -> Tensor:
         and _natural(offset, *shape, *strides)
     ):
         raise ValueError("a tensor record is malformed")
-    numbers = 1
-    for n in shape:
-        numbers *= n
+    numbers = math.prod(shape)
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     if numbers and (last >= storage.size or numbers > storage.size):
         raise ValueError(

@@ -1,5 +1,6 @@
 """PyTorch's ``.pth`` files to NumPy arrays, without PyTorch and without unpickling."""
 
+import io
 import mmap
 import struct
 import zipfile
@@ -38,7 +39,7 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} cannot be read: {error}") from None
     try:
         if memory[:4] == b"PK\x03\x04":
-            value, blocks = _read_zip(memory)
+            value, blocks = _read_zip(path, memory)
         else:
             value, blocks = _read_legacy(memory)
         return _arrays(value, blocks, memory)
@@ -66,9 +67,9 @@ def _entry_start(memory: mmap.mmap, info: zipfile.ZipInfo) -> int:
     return start
 
 
-def _read_zip(memory: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
+def _read_zip(path: Path, memory: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
     """The pickled value, and of each storage its first byte and length."""
-    with zipfile.ZipFile(_Window(memory, 0)) as archive:
+    with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
     if len(entries) > _MAX_ENTRIES:
         raise ValueError(f"it has {len(entries)} entries")
@@ -90,7 +91,8 @@ def _read_zip(memory: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
         start, size = content(f"{root}byteorder")
         if memory[start : start + size] != b"little":
             raise ValueError("it was written on a big-endian machine")
-    value = pickled.read(_Window(memory, *content(f"{root}data.pkl")))
+    start, size = content(f"{root}data.pkl")
+    value = pickled.read(io.BytesIO(memory[start : start + size]))
     prefix = f"{root}data/"
     blocks = {n[len(prefix) :]: content(n) for n in by_name if n.startswith(prefix)}
     return value, blocks
@@ -98,28 +100,27 @@ def _read_zip(memory: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
 
 def _read_legacy(memory: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
     """As :func:`_read_zip`; a storage here begins with its count of numbers."""
-    stream = _Window(memory, 0)
-    if pickled.read(stream) != _LEGACY_MAGIC or pickled.read(stream) != _LEGACY_VERSION:
+    if pickled.read(memory) != _LEGACY_MAGIC or pickled.read(memory) != _LEGACY_VERSION:
         raise ValueError("it begins as no format of torch.save does")
-    if not pickled.read(stream).get("little_endian"):
+    if not pickled.read(memory).get("little_endian"):
         raise ValueError("it was written on a big-endian machine")
-    value = pickled.read(stream)
+    value = pickled.read(memory)
     storages = {t.storage.key: t.storage for t in _tensors(value).values()}
-    keys = pickled.read(stream)
+    keys = pickled.read(memory)
     if not all(isinstance(key, str) for key in keys):
         raise ValueError("a storage's key is no text")
     if not set(storages) <= set(keys):
         raise ValueError("it lacks some of its storages")
     blocks = {}
     for key in keys:
-        (count,) = struct.unpack("<q", stream.read(8))
+        (count,) = struct.unpack("<q", memory.read(8))
         if key not in storages:
             raise ValueError(f"storage {key!r} belongs to no tensor of the state dict")
         if count != storages[key].size:
             raise ValueError(f"storage {key!r} has {count} numbers")
         size = count * storages[key].dtype.itemsize
-        blocks[key] = (stream.tell(), size)
-        stream.seek(size, 1)
+        blocks[key] = (memory.tell(), size)
+        memory.seek(min(memory.tell() + size, len(memory)))
     return value, blocks
 
 
@@ -157,34 +158,3 @@ def _arrays(
             tuple(s * item for s in tensor.strides),
         )
     return arrays
-
-
-class _Window:
-    """A read-only file over ``size`` bytes of a mapped one; reads never run past it."""
-
-    def __init__(self, memory: mmap.mmap, start: int, size: int | None = None):
-        self._memory, self._start = memory, start
-        self._size = len(memory) - start if size is None else size
-        self._at = 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, offset + (0, self._at, self._size)[whence])
-        return self._at
-
-    def read(self, count: int = -1) -> bytes:
-        left = max(self._size - self._at, 0)
-        count = left if count is None or count < 0 else min(count, left)
-        first = self._start + self._at
-        self._at += count
-        return self._memory[first : first + count]
-
-    def readline(self) -> bytes:
-        first = self._start + min(self._at, self._size)
-        end = self._memory.find(b"\n", first, self._start + self._size)
-        return self.read(-1 if end < 0 else end + 1 - first)
