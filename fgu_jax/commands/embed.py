@@ -50,7 +50,7 @@ def embed(arguments: argparse.Namespace) -> None:
             progress=progress,
         )
     folder.write_features(output, found, network, part=arguments.part)
-    for name, reason in found.skipped.items():
-        console.print(f"left out {name!r}: {reason}", markup=False)
+    for line in found.reading.lines():
+        console.print(line, markup=False)
     count, width = found.features.shape
     console.print(f"{count} images, {width} numbers each, in {output}", markup=False)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fgu_jax._version import __version__
 from fgu_jax.data import load_dataset
+from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
@@ -24,11 +25,13 @@ class FolderFeatures:
         hash of the name: the same however the folder is listed.
       features: float32 [N, F], unit rows.
       skipped: images that cannot be read, and why; empty unless they were let pass.
+      reading: what was taken of the files that are there, and what was left out.
     """
 
     names: tuple[str, ...]
     features: np.ndarray
     skipped: Mapping[str, str]
+    reading: Reading
 
 
 def embed_folder(
@@ -58,7 +61,10 @@ def embed_folder(
         "folder", data_dir=folder, skip_bad=skip_bad, progress=progress
     )
     found = embedder.of_set(dataset.train, (part,), stream="always", progress=progress)
-    return FolderFeatures(dataset.train.names, found[part], dataset.skipped)
+    assert dataset.reading is not None  # a folder's always is
+    return FolderFeatures(
+        dataset.train.names, found[part], dataset.skipped, dataset.reading
+    )
 
 
 def write_features(
@@ -67,8 +73,8 @@ def write_features(
     """Writes ``names`` [N], ``features`` float32 [N, F] and ``run``, whole or not.
 
     ``run`` is a JSON text: ``identity`` of the network (two files with the same one
-    can be compared), ``step``, ``part``, ``fgu_jax`` (version) and ``config``. Read it
-    with ``numpy.load(path)``; nothing in it is pickled.
+    can be compared), ``step``, ``part``, ``fgu_jax`` (version), ``config`` and
+    ``reading``. Read it with ``numpy.load(path)``; nothing in it is pickled.
 
     Raises:
       InputError: the file cannot be written, or the disk is full.
@@ -79,6 +85,7 @@ def write_features(
         "part": part,
         "fgu_jax": __version__,
         "config": json.loads(embedder.config.to_json()),
+        "reading": found.reading.record(),
     }
     with whole_file(path) as scratch, scratch.open("wb") as file:
         np.savez(

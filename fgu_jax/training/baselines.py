@@ -55,7 +55,11 @@ def run(
     mesh = make_mesh(1)
     folder.check(config)
     with bar(console) as progress:
-        names, images, judge = open_data(config, data, progress)
+        names, images, judge, reading = open_data(config, data, progress)
+    say = functools.partial(console.print, markup=False)
+    for line in [*(reading.lines() if reading else ()), judge.note]:
+        if line:
+            say(line)
     if judge.test is None:
         why = judge.warning or f"{config.dataset} has no identities to evaluate with"
         raise InputError(
@@ -66,7 +70,6 @@ def run(
     leak_check = None
     if judge.train_labels is not None:
         leak_check = leaks.check(names, judge.train_labels.identities)
-    say = functools.partial(console.print, markup=False)
     with contextlib.ExitStack() as closing:
         closing.enter_context(folder.held(config, say))
         history = _finished(config)
@@ -77,6 +80,7 @@ def run(
                 mesh=mesh,
                 fingerprint=fingerprint(gallery.names, gallery.images),
                 num_images=len(images),
+                reading=None if reading is None else reading.record(),
                 step=0,
                 leak_check=None if leak_check is None else asdict(leak_check),
             )

@@ -21,6 +21,7 @@ from fgu_jax.data import (
     load_dataset,
     open_images,
 )
+from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import Judge
 from fgu_jax.parallel import processes
@@ -30,7 +31,7 @@ from fgu_jax.progress import Progress
 
 def open_data(
     config: Config, data: Dataset | np.ndarray | None, progress: Progress | None
-) -> tuple[tuple[str, ...], Images, Judge]:
+) -> tuple[tuple[str, ...], Images, Judge, Reading | None]:
     """Names and pixels for training, and the judge, who alone is handed labels.
 
     Args:
@@ -41,7 +42,8 @@ def open_data(
 
     Returns:
       Names [N], images uint8 [N, height, width, 3] in row order (decoded, or a
-      stream of them where they would not fit), and ``Judge``.
+      stream of them where they would not fit), ``Judge``, and what was read of the
+      files that are there (``None`` of an array).
 
     Raises:
       InputError: data that is missing, unreadable, or of another size or type.
@@ -54,7 +56,7 @@ def open_data(
                 f"[N, {size[0]}, {size[1]}, 3], or change image_height and image_width"
             )
         names = tuple(f"{row:08d}" for row in range(len(data)))
-        return names, data, Judge(None, *size)
+        return names, data, Judge(None, *size), None
     dataset = data if data is not None else read_dataset(config, progress)
     judge = Judge(
         dataset,
@@ -65,7 +67,7 @@ def open_data(
     )
     images: ImageSet = dataset.train  # from here on: pictures, names, no identity
     pixels = open_images(images, *size, stream=config.stream, progress=progress)
-    return images.names, pixels, judge
+    return images.names, pixels, judge, dataset.reading
 
 
 def read_dataset(config: Config, progress: Progress | None) -> Dataset:

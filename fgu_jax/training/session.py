@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset, Images, leaks
+from fgu_jax.data.reading import Reading
 from fgu_jax.evaluation.judge import Judge
 from fgu_jax.evaluation.results import best_epoch
 from fgu_jax.inference.network import variable_shapes
@@ -121,7 +122,7 @@ def open_session(
       InputError: anything that a user can mend, in one line.
     """
     mesh = make_mesh(config.devices)
-    names, images, judge = _read(config, data, mesh, console)
+    names, images, judge, reading = _read(config, data, mesh, console)
     leak_check = None
     if not isinstance(data, np.ndarray):  # an array's rows are in its owner's order
         labels = judge.train_labels
@@ -142,12 +143,13 @@ def open_session(
                 mesh=mesh,
                 fingerprint=digest,
                 num_images=len(images),
+                reading=None if reading is None else reading.record(),
                 step=checkpoints.latest() or 0,
                 leak_check=dataclasses.asdict(leak_check) if leak_check else None,
             )
 
         record = processes.on_first(begin)
-        warnings = [judge.warning, checks.never_merges(config)]
+        warnings = [judge.warning, judge.note, checks.never_merges(config)]
         for warning in filter(None, [*warnings, leak_check and leak_check.warning]):
             say(f"warning: {warning}")
         for change in record.changes if record else ():
@@ -170,12 +172,14 @@ def open_session(
 
 def _read(
     config: Config, data: Dataset | np.ndarray | None, mesh: Mesh, console: Console
-) -> tuple[tuple[str, ...], Images, Judge]:
+) -> tuple[tuple[str, ...], Images, Judge, Reading | None]:
     """The data, once all else that a run needs was validated, and then with it."""
     checks.validate_before_data(config, mesh)
     processes.refuse_different(dataclasses.asdict(config), "the configuration")
     processes.on_first(lambda: folder.check(config))
     with bar(console) as progress:
-        names, images, judge = open_data(config, data, progress)
+        names, images, judge, reading = open_data(config, data, progress)
     checks.validate_with_data(config, len(images))
-    return names, images, judge
+    for line in reading.lines() if reading else ():
+        console.print(line, markup=False)
+    return names, images, judge, reading
