@@ -71,11 +71,14 @@ def evaluate(arguments: argparse.Namespace) -> None:
     files.check_output(output, overwrite=True)
     wanted = arguments.average_precision or config.average_precision
     both = ("hits", "trapezoid")
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     with bar(console) as progress:
+        dataset = read_dataset(config, progress)
+        for line in dataset.reading.lines() if dataset.reading else ():
+            console.print(line, markup=False)
         found = score.score(
             network,
-            read_dataset(config, progress),
+            dataset,
             average_precisions=both if wanted == "both" else (wanted,),
             reranking=score.Reranking(
                 k1=arguments.k1,

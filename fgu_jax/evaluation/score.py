@@ -15,8 +15,10 @@ from fgu_jax._version import __version__
 from fgu_jax.config import Config
 from fgu_jax.config.values import parse_value
 from fgu_jax.data import Dataset, canonical_name
+from fgu_jax.data.copies import find_copies
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import REPORTED, protocol, rank
+from fgu_jax.evaluation.matches import any_match, num_ranked, why_none
 from fgu_jax.evaluation.results import COLUMNS
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
@@ -73,8 +75,9 @@ def score(
 
     Returns:
       A JSON object: ``protocol``, ``num_queries`` (counted), ``num_skipped`` (without
-      a match), ``num_gallery``, and ``rows``, one a part and way of ranking: ``part``,
-      ``reranked``, rank1, rank5, rank10, mAP, mINP as fractions in 0..1, and
+      a match), ``num_gallery`` (ranked: no junk), ``copies`` (of queries, told in one
+      line), ``reading`` (of the files), and ``rows``, one a part and way of ranking:
+      ``part``, ``reranked``, rank1, rank5, rank10, mAP, mINP as fractions in 0..1, and
       ``mAP_trapezoid`` or ``mAP_hits`` where that was asked for second.
 
     Raises:
@@ -84,7 +87,12 @@ def score(
         raise InputError(f"{dataset.name} has no identities: nothing can be evaluated")
     if dataset.query_labels is None or dataset.gallery_labels is None:
         raise InputError(f"{dataset.name} has no identities: nothing can be evaluated")
-    labels = dataset.query_labels, dataset.gallery_labels
+    labels, note = (dataset.query_labels, dataset.gallery_labels), None
+    if dataset.name == "folder":  # published ones are ranked as their papers do
+        *found, note = find_copies(dataset.query, labels[0], dataset.gallery, labels[1])
+        labels = found[0], found[1]
+    if not any_match(*labels):
+        raise InputError(why_none(*labels))
     features = [
         embedder.of_set(images, stream=stream, progress=progress)
         for images in (dataset.query, dataset.gallery)
@@ -114,7 +122,9 @@ def score(
         "dataset": dataset.name,
         "protocol": protocol(labels[1], average_precisions),
         **counts,
-        "num_gallery": len(dataset.gallery),
+        "num_gallery": num_ranked(labels[1]),
+        "copies": note,
+        "reading": dataset.reading and dataset.reading.record(),
         "average_precision": list(average_precisions),
         "reranking": None if reranking is None else dataclasses.asdict(reranking),
         "rows": rows,
@@ -139,6 +149,8 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
         f"match, {found['num_gallery']:,} gallery images. {found['protocol']}.",
         markup=False,
     )
+    if found["copies"]:
+        console.print(found["copies"], markup=False)
 
 
 def write_score(path: Path, found: dict[str, Any], embedder: Embedder) -> None:

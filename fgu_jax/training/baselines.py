@@ -57,7 +57,12 @@ def run(
     mesh = make_mesh(1)
     folder.check(config)
     with bar(console) as progress:
-        names, images, judge, _ = open_data(config, data, progress)
+        opened = open_data(config, data, progress)
+    images, judge, reading = opened.images, opened.judge, opened.reading
+    say = functools.partial(console.print, markup=False)
+    for line in [*(reading.lines() if reading else ()), judge.note]:
+        if line:
+            say(line)
     if judge.test is None:
         why = judge.warning or f"{config.dataset} has no identities to evaluate with"
         raise InputError(
@@ -67,8 +72,8 @@ def run(
     gallery = judge.test[1]
     leak_check = None
     if judge.train_labels is not None:
-        leak_check = leaks.check(names, judge.train_labels.identities)
-    with folder.held(config, functools.partial(console.print, markup=False)):
+        leak_check = leaks.check(opened.names, judge.train_labels.identities)
+    with folder.held(config, say):
         history = _finished(config)
         if not history:
             folder.write_config(config)
@@ -77,6 +82,7 @@ def run(
                 mesh=mesh,
                 fingerprint=fingerprint(gallery.names, gallery.images),
                 num_images=len(images),
+                reading=None if reading is None else reading.record(),
                 step=0,
                 leak_check=None if leak_check is None else asdict(leak_check),
             )
@@ -85,7 +91,7 @@ def run(
                 tracker.epoch(*_measured(config, images, judge, console))
             history = tracker.history
         print_summary(console, config, history, config.directory, judge.protocol)
-    return names, history
+    return opened.names, history
 
 
 def _measured(

@@ -1,5 +1,6 @@
 """The images of a run: opened once, cut in two. Training sees no label of them."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from fgu_jax.data import (
     load_dataset,
     open_images,
 )
+from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import Judge
 from fgu_jax.parallel import processes
@@ -28,9 +30,29 @@ from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import Progress
 
 
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """The images of a run.
+
+    Attributes:
+      names: [N].
+      images: uint8 [N, height, width, 3] in row order: decoded, or a stream of them
+        where they would not fit.
+      judge: who alone is handed labels.
+      cameras: int32 [N], where ``use_cameras`` asks for them.
+      reading: what was read of the files that are there; ``None`` of an array.
+    """
+
+    names: tuple[str, ...]
+    images: Images
+    judge: Judge
+    cameras: np.ndarray | None = None
+    reading: Reading | None = None
+
+
 def open_data(
     config: Config, data: Dataset | np.ndarray | None, progress: Progress | None
-) -> tuple[tuple[str, ...], Images, Judge, np.ndarray | None]:
+) -> Opened:
     """Names, pixels and cameras for training, and the judge, who alone has labels.
 
     Args:
@@ -40,9 +62,7 @@ def open_data(
       progress: of reading.
 
     Returns:
-      Names [N], images uint8 [N, height, width, 3] in row order (decoded, or a
-      stream of them where they would not fit), ``Judge``, and, where ``use_cameras``
-      asks for them, the images' cameras int32 [N].
+      ``Opened``.
 
     Raises:
       InputError: data that is missing, unreadable, or of another size or type; no
@@ -57,7 +77,7 @@ def open_data(
                 f"[N, {size[0]}, {size[1]}, 3], or change image_height and image_width"
             )
         names = tuple(f"{row:08d}" for row in range(len(data)))
-        return names, data, Judge(None, *size), None
+        return Opened(names, data, Judge(None, *size))
     dataset = data if data is not None else read_dataset(config, progress)
     judge = Judge(
         dataset,
@@ -68,7 +88,8 @@ def open_data(
     )
     images: ImageSet = dataset.train  # from here on: pictures, names, no identity
     pixels = open_images(images, *size, stream=config.stream, progress=progress)
-    return images.names, pixels, judge, _cameras(config, dataset)
+    cameras = _cameras(config, dataset)
+    return Opened(images.names, pixels, judge, cameras, dataset.reading)
 
 
 def _cameras(config: Config, dataset: Dataset | None) -> np.ndarray | None:
