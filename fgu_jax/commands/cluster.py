@@ -54,7 +54,7 @@ def cluster(arguments: argparse.Namespace) -> None:
     from fgu_jax.progress import bar
 
     output = Path(arguments.output)
-    files.check_output(output, overwrite=arguments.overwrite)
+    files.check_output(output, overwrite=arguments.overwrite, endings=(".csv",))
     choose.check_wanted(arguments.clusters, arguments.distance)
     network = embedder.load(arguments.checkpoint)
     console = Console(highlight=False, soft_wrap=True)
@@ -75,8 +75,8 @@ def cluster(arguments: argparse.Namespace) -> None:
         )
     sure = confidence.confidences(found.features, grouped.labels)
     write_clusters(output, found.names, grouped.labels, sure)
-    for name, reason in found.skipped.items():
-        console.print(f"left out {name!r}: {reason}", markup=False)
+    for line in found.reading.lines():
+        console.print(line, markup=False)
     if grouped.tried:
         shown = ", ".join(f"{number}: {value:.3f}" for number, value in grouped.tried)
         console.print(f"silhouette by number of clusters: {shown}", markup=False)

@@ -95,7 +95,7 @@ def _show(report: write.Report) -> None:
         column.justify = "right"
     console = Console()
     console.print(table)
-    for name, reason in report.skipped.items():
-        console.print(f"left out: {name!r} ({reason})", markup=False, soft_wrap=True)
+    for line in report.reading.lines() if report.reading else ():
+        console.print(line, markup=False, soft_wrap=True)
     done = "prepared already, nothing written" if report.again else "prepared"
     console.print(f"{done}: {report.root}", markup=False, soft_wrap=True)

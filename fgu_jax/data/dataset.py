@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fgu_jax.data.images import ImageSet
+from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 
 
@@ -18,10 +19,13 @@ class Labels:
       identities: int32 [N]; real ones count from 1, 0 is a distractor, and -1 junk
         or, of training images, unknown.
       cameras: int32 [N], or None where they are not known.
+      copies: int32 [N], equal numbers for files of equal bytes, -1 where there is no
+        other; None where nobody looked (``find_copies``).
     """
 
     identities: np.ndarray
     cameras: np.ndarray | None
+    copies: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "identities", np.asarray(self.identities, np.int32))
@@ -43,6 +47,7 @@ class Labels:
         return Labels(
             identities=self.identities[index],
             cameras=None if self.cameras is None else self.cameras[index],
+            copies=None if self.copies is None else self.copies[index],
         )
 
 
@@ -58,6 +63,8 @@ class Dataset:
         None where identities are numbers of the dataset's own.
       skipped: names of unreadable images that were left out, with the reason.
       found: what was met and counted on the way, such as junk images.
+      reading: what was taken of the files that are there, and what was left out.
+      columns: further columns of a table of labels, a row by an image's name.
     """
 
     name: str
@@ -70,6 +77,8 @@ class Dataset:
     identity_names: tuple[str, ...] | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
     found: Mapping[str, int] = field(default_factory=dict)
+    reading: Reading | None = None
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for split in ("train", "query", "gallery"):

@@ -11,21 +11,17 @@ import io
 import numpy as np
 from PIL import Image
 
+from fgu_jax.data.kinds import FORMATS, START, not_taken, picture_kind, readable
 from fgu_jax.errors import InputError
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels of the upright picture."""
 
 MAX_MEMORY = 160_000_000
 """Pictures that would take more bytes than this are refused by their header."""
 
 MAX_BYTES = 1 << 27
 """Larger files are refused before they are read."""
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-"""What is tried; no format that starts another program, as EPS does."""
-
-SUFFIXES = frozenset(
-    ("bmp", "gif", "jpeg", "jpg", "mpo", "pbm", "pgm", "png", "pnm", "ppm")
-) | {"tif", "tiff", "webp"}
-"""Endings (lower case, no dot) by which a file is taken for a picture."""
 
 # Bytes that a pixel takes while it is decoded and converted. A JPEG is shrunk while it
 # is decoded, but a progressive one holds the coefficients of all its pixels.
@@ -48,31 +44,24 @@ class UnreadableImage(InputError):
     """Why one picture cannot be used; whoever knows its name says which."""
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file's name ends as a picture's does, and is not a hidden file's.
+def decode_image(
+    data: bytes, height: int, width: int, *, box: Box | None = None
+) -> np.ndarray:
+    """One picture, or a box of it, as uint8 [height, width, 3], RGB, upright.
 
-    >>> is_picture("0001_c1s1_000151_01.jpg.jpg"), is_picture("Thumbs.db")
-    (True, False)
-    """
-    base = name.rpartition("/")[2]
-    start, _, ending = base.rpartition(".")
-    return ending.lower() in SUFFIXES and start != "" and not base.startswith(".")
-
-
-def decode_image(data: bytes, height: int, width: int) -> np.ndarray:
-    """One picture as uint8 [height, width, 3], RGB, upright.
-
-    EXIF rotation is applied; CMYK, grey, palette and 16-bit pictures become 8-bit RGB;
-    transparent parts are laid on white. A JPEG of at least twice the size is shrunk
-    while it is decoded.
+    EXIF rotation is applied; CMYK, grey, palette and 16-bit pictures become 8-bit RGB,
+    as do floating-point ones (``grey_scale``); transparent parts are laid on white. A
+    JPEG of at least twice the size is shrunk while it is decoded.
 
     Args:
       data: the encoded bytes.
       height, width: size of the result in pixels.
+      box: the part of the picture that is taken, as far as it lies inside.
 
     Raises:
       UnreadableImage: zero bytes, truncated, not a picture, or larger than
-        ``MAX_MEMORY`` allows: 53 million pixels as JPEG, 40 million as RGB.
+        ``MAX_MEMORY`` allows (53 million pixels as JPEG, 40 million as RGB); values
+        that cannot be brought to 8 bits; a box outside it.
 
     >>> import io
     >>> from PIL import Image
@@ -86,7 +75,7 @@ def decode_image(data: bytes, height: int, width: int) -> np.ndarray:
     if len(data) > MAX_BYTES:
         raise UnreadableImage(f"{len(data):,} bytes, over the limit of {MAX_BYTES:,}")
     try:
-        return _decode(data, height, width)
+        return _decode(data, height, width, box)
     except UnreadableImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -98,11 +87,25 @@ def decode_image(data: bytes, height: int, width: int) -> np.ndarray:
         # EOFError, ... on damaged files: whichever it is, this picture is unreadable.
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, Image.UnidentifiedImageError):
+            kind = picture_kind(data[:START])
+            known = kind is None or kind in readable()
             reason = "not a picture of a known format"
+            reason = reason if known else not_taken("", data[:START]) or reason
         raise UnreadableImage(reason[:120]) from error
 
 
-def _decode(data: bytes, height: int, width: int) -> np.ndarray:
+def crop(data: bytes, box: Box) -> bytes:
+    """The pixels of a box as a PNG, which decodes as the box itself does.
+
+    Raises:
+      UnreadableImage: as ``decode_image``.
+    """
+    file = io.BytesIO()
+    Image.fromarray(_decode(data, 0, 0, box)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _decode(data: bytes, height: int, width: int, box: Box | None) -> np.ndarray:
     image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     kind = "JPEG" if image.format in ("JPEG", "MPO") else image.mode
     most = MAX_MEMORY // _BYTES.get(kind, _BYTES_OTHERWISE)
@@ -110,15 +113,24 @@ def _decode(data: bytes, height: int, width: int) -> np.ndarray:
         raise UnreadableImage(
             f"{image.width:,} x {image.height:,} pixels, over the limit of {most:,}"
         )
-    if image.format == "JPEG":
+    if image.format == "JPEG" and box is None:
         # Twice the longer side of the result, because a rotation may follow.
         side = 2 * max(height, width)
         image.draft("RGB" if image.mode == "YCbCr" else image.mode, (side, side))
     turns = _TURNS.get(_orientation(image), ())
-    image = _to_rgb(image)
+    raw = [str(tile[3]) for tile in getattr(image, "tile", ())]
+    deep = image.mode[0] != "I" and any(";16" in modes for modes in raw)
+    image = to_rgb(image)
+    if deep and int(np.asarray(image).max()) < 16:
+        raise UnreadableImage(
+            "colour of 16 bits of which the lowest 12 alone are used: it would be "
+            "black; save it with 8 bits a colour"
+        )
     for turn in turns:
         image = image.transpose(turn)
-    if image.size != (width, height):
+    if box is not None:
+        image = _cropped(image, box)
+    if image.size != (width, height) and height and width:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
 
@@ -131,12 +143,17 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode as 8-bit RGB; transparent parts are laid on white.
+
+    Raises:
+      UnreadableImage: values that cannot be brought to 8 bits.
+    """
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        return _sixteen_bits_to_eight(image).convert("RGB")
+        return _to_eight_bits(image).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -144,12 +161,53 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _sixteen_bits_to_eight(image: Image.Image) -> Image.Image:
-    """Grey of 0..65535 to 8 bits; Pillow's own convert would clip it."""
+def _cropped(image: Image.Image, box: Box) -> Image.Image:
+    """The part of a picture that a box and the picture share."""
+    left, top, right, bottom = (round(side) for side in box)
+    inside = (
+        *(max(left, 0), max(top, 0)),
+        *(min(right, image.width), min(bottom, image.height)),
+    )
+    if inside[0] >= inside[2] or inside[1] >= inside[3]:
+        raise UnreadableImage(
+            f"box {left}, {top} to {right}, {bottom} has no pixel of the picture of "
+            f"{image.width} x {image.height}"
+        )
+    return image.crop(inside)
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits to 8; Pillow's own convert would clip it."""
     values = np.asarray(image)
+    scale, _ = grey_scale(values)
+    return Image.fromarray((values.astype(np.float32) * scale + 0.5).astype(np.uint8))
+
+
+def grey_scale(values: np.ndarray) -> tuple[float, str]:
+    """What grey values of more than 8 bits are multiplied by, and what they are.
+
+    Floating-point values of at most 1 are shares of white. Others, and whole numbers,
+    are taken for the fewest bits that hold them, of 8, 10, 12, 14, 16: cameras write 12
+    bits into pictures of 16.
+
+    Args:
+      values: of one picture, of any shape.
+
+    Raises:
+      UnreadableImage: values below 0, above 65535 or not finite.
+
+    >>> grey_scale(np.array([0.0, 0.5], np.float32))[1]
+    'shares of white, 0 to 1'
+    >>> grey_scale(np.array([0, 4000], np.uint16))[1]
+    'grey of 12 bits'
+    """
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 65535):
         raise UnreadableImage(
-            f"grey values from {low:g} to {high:g}; at most 16 bits are understood"
+            f"grey values from {low:g} to {high:g}; 0 to 1, or whole numbers of at "
+            "most 16 bits are understood"
         )
-    return Image.fromarray((values.astype(np.float32) / 257 + 0.5).astype(np.uint8))
+    if values.dtype.kind == "f" and high <= 1:
+        return 255.0, "shares of white, 0 to 1"
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
+    return 255 / (2**bits - 1), f"grey of {bits} bits"

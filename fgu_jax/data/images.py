@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -11,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fgu_jax.data.decode import MAX_BYTES, UnreadableImage, decode_image
+from fgu_jax.data.decode import MAX_BYTES, Box, UnreadableImage, decode_image
 from fgu_jax.errors import InputError
 from fgu_jax.progress import Progress
 
@@ -34,9 +35,13 @@ class FolderSource:
 
     def read(self, key: str | int) -> bytes:
         path = self.root / str(key)
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UnreadableImage(f"{size:,} bytes, over the limit of {MAX_BYTES:,}")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+            raise UnreadableImage("is no plain file")
+        if found.st_size > MAX_BYTES:
+            raise UnreadableImage(
+                f"{found.st_size:,} bytes, over the limit of {MAX_BYTES:,}"
+            )
         return path.read_bytes()
 
 
@@ -48,11 +53,14 @@ class ImageSet:
       names: one a row, relative to the split's folder, NFC, with ``/``.
       keys: one a row, for ``source``.
       source: where the encoded bytes are.
+      boxes: one a row, the part of the picture that is the image, or ``None`` for all
+        of it; ``None``: no row has one.
     """
 
     names: tuple[str, ...]
     keys: tuple[str | int, ...]
     source: Source
+    boxes: tuple[Box | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -74,7 +82,20 @@ class ImageSet:
             names=tuple(self.names[row] for row in rows),
             keys=tuple(self.keys[row] for row in rows),
             source=self.source,
+            boxes=self.boxes and tuple(self.boxes[row] for row in rows),
         )
+
+    def decode_row(self, row: int, height: int, width: int) -> np.ndarray:
+        """One image, uint8 [height, width, 3]; raises InputError with its name."""
+        try:
+            data = self.read(row)
+            return decode_image(data, height, width, box=self.box(row))
+        except UnreadableImage as error:
+            raise InputError(f"{self.names[row]!r}: {error}") from error
+
+    def box(self, row: int) -> Box | None:
+        """The box of one row."""
+        return None if self.boxes is None else self.boxes[row]
 
     def decode(
         self,
@@ -124,7 +145,8 @@ class ImageSet:
     ) -> dict[str, str]:
         def one(row: int) -> str | None:
             try:
-                keep(row, decode_image(self.source.read(self.keys[row]), height, width))
+                data = self.source.read(self.keys[row])
+                keep(row, decode_image(data, height, width, box=self.box(row)))
             except InputError as error:
                 return str(error)
             except OSError as error:

@@ -13,14 +13,18 @@ from fgu_jax.data.dataset import Dataset, Labels, split_queries
 from fgu_jax.data.images import FolderSource, ImageSet, Source, row_order
 from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import MARKET, read_market
+from fgu_jax.data.layouts.table import decode_table
 from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout
 from fgu_jax.data.prepared.read import find_prepared
-from fgu_jax.data.published import PUBLISHED, canonical_name
+from fgu_jax.data.published import PUBLISHED, canonical_name, count
+from fgu_jax.data.reading import Reading
 from fgu_jax.data.synthetic.settings import Settings
 from fgu_jax.data.synthetic.write import write_synthetic
 from fgu_jax.errors import InputError
 from fgu_jax.progress import Progress
 from fgu_jax.retrieval.protocol import UNKNOWN
+
+JUNK = "of nobody known, in query or gallery: not ranked"
 
 
 def load_dataset(
@@ -40,8 +44,8 @@ def load_dataset(
     rows. No picture is decoded here, unless ``skip_bad`` asks which ones can be.
 
     Args:
-      name: ``synthetic`` (drawn now, if it is not there yet), ``market1501``, ``duke``,
-        ``msmt17`` or ``folder`` (any tree of images).
+      name: ``synthetic`` (drawn now, if it is not there yet), a published dataset
+        (``NAMES``) or ``folder`` (any tree of images).
       data_dir: the folder that holds the dataset's folder, or that folder itself. What
         ``data_prep/prepare.py`` wrote there is read first, and has the same rows.
       seed: of ``synthetic``, where ``settings`` do not say it.
@@ -49,7 +53,7 @@ def load_dataset(
       progress: called with (done, total, what).
       pattern, table: where ``folder`` has its labels from: a glob with groups such as
         ``{identity}_c{camera}*.jpg``, or a CSV file with the columns image, identity,
-        camera, split; neither means no labels.
+        camera, split, bbox; neither means no labels.
       settings: of ``synthetic``.
 
     Returns:
@@ -79,7 +83,7 @@ def load_dataset(
         layout, source = read_market(FolderTree(root), MARKET), FolderSource(root)
     elif name == "folder":
         if not data_dir.is_dir():
-            raise InputError(f"data_dir {str(data_dir)!r} is not a folder: name one")
+            raise _no_folder(name, data_dir)
         layout = read_folder(FolderTree(data_dir), **labels)
         source = FolderSource(data_dir)
     else:
@@ -92,6 +96,16 @@ def load_dataset(
     return dataset
 
 
+def _no_folder(name: str, data_dir: Path) -> InputError:
+    if not data_dir.is_file():
+        return InputError(f"data_dir {str(data_dir)!r} is not a folder: name one")
+    return InputError(
+        f"data_dir {str(data_dir)!r} is a file: unpack it and name the folder, or run "
+        f"python data_prep/prepare.py --dataset={name} --source={data_dir} "
+        "--data_dir=FOLDER and give that --data_dir"
+    )
+
+
 def digest_of(labels: Mapping[str, str | None]) -> str:
     """A name for where a folder's labels came from: its pattern or its table."""
     return hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()
@@ -100,6 +114,8 @@ def digest_of(labels: Mapping[str, str | None]) -> str:
 def find_folder(name: str, data_dir: Path) -> Path:
     """The folder of a published dataset: ``data_dir``, or up to two levels below it."""
     known = PUBLISHED[name]
+    if data_dir.is_file():
+        raise _no_folder(name, data_dir)
     if (data_dir / known.marker).exists():
         return data_dir
 
@@ -124,11 +140,11 @@ def find_folder(name: str, data_dir: Path) -> Path:
 
 
 def read_table(path: str | Path | None) -> str | None:
-    """Text of a CSV file, whose names may hold bytes that are not UTF-8."""
+    """Text of a CSV file, in any usual encoding."""
     if path is None:
         return None
     try:
-        return Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
+        return decode_table(Path(path).read_bytes())
     except OSError as error:
         raise InputError(f"CSV {str(path)!r}: {error.strerror or error}") from error
 
@@ -154,10 +170,17 @@ def build_dataset(
         for split, entries in layout.splits.items()
     }
     skipped: dict[str, str] = {}
+    gone: dict[str, str] = {}
     if skip_bad:
         for split, entries in splits.items():
             bad = _images(entries, source).find_bad(progress=progress)
             splits[split] = [entry for entry in entries if entry.name not in bad]
+            kept = {entry.key for entry in splits[split]}
+            gone |= {
+                str(entry.key): bad[entry.name]
+                for entry in entries
+                if entry.name in bad and entry.key not in kept
+            }
             if entries and not splits[split]:
                 raise InputError(
                     f"{name}: none of its {len(entries)} {split} images can be read"
@@ -166,9 +189,12 @@ def build_dataset(
     train, train_labels = _split(splits["train"], source)
     query, query_labels = _split(splits["query"], source)
     gallery, gallery_labels = _split(splits["gallery"], source)
-    if len(query) == 0 and train_labels is not None:
+    ranked, ranked_labels = gallery, gallery_labels
+    if len(gallery) == 0:
+        ranked, ranked_labels = train, train_labels
+    if len(query) == 0 and ranked_labels is not None:
         query, query_labels, gallery, gallery_labels = split_queries(
-            train, train_labels
+            ranked, ranked_labels
         )
     evaluated = query_labels is not None and gallery_labels is not None
     return Dataset(
@@ -182,6 +208,41 @@ def build_dataset(
         identity_names=layout.identity_names,
         skipped=skipped,
         found=layout.found,
+        reading=_reading(
+            layout,
+            splits,
+            gone,
+            {"query": query, "gallery": gallery} if evaluated else {},
+        ),
+        columns=layout.columns,
+    )
+
+
+def _reading(
+    layout: Layout,
+    splits: dict[str, list[Entry]],
+    gone: dict[str, str],
+    ranked: Mapping[str, ImageSet],
+) -> Reading | None:
+    """The layout's reading, once junk and unreadable images are left out as well."""
+    if layout.reading is None:
+        return None
+    taken = {e.key for entries in splits.values() for e in entries}
+    junk = {
+        str(entry.key): JUNK
+        for entries in layout.splits.values()
+        for entry in entries
+        if entry.key not in taken and str(entry.key) not in gone
+    }
+    reading = layout.reading.without(gone)
+    counts = count(replace(layout, splits=splits))
+    counts |= {f"{split} images": len(images) for split, images in ranked.items()}
+    boxes = sum(e.box is not None for entries in splits.values() for e in entries)
+    return replace(
+        reading,
+        taken=reading.taken - len(junk),
+        left_out={**reading.left_out, **junk},
+        counts=counts | {"boxes": boxes},
     )
 
 
@@ -199,8 +260,10 @@ def _split(entries: list[Entry], source: Source) -> tuple[ImageSet, Labels | Non
 
 
 def _images(entries: list[Entry], source: Source) -> ImageSet:
+    with_boxes = any(entry.box is not None for entry in entries)
     return ImageSet(
         names=tuple(entry.name for entry in entries),
         keys=tuple(entry.key for entry in entries),
         source=source,
+        boxes=tuple(entry.box for entry in entries) if with_boxes else None,
     )

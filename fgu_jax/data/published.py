@@ -1,9 +1,17 @@
 """Datasets that their owners publish: how to tell them, what their papers count."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fgu_jax.data.layouts.market import DUKE, MARKET, NameRule, read_market
+from fgu_jax.data.layouts.market import (
+    CUHK03,
+    DUKE,
+    MARKET,
+    VERI,
+    NameRule,
+    read_market,
+)
+from fgu_jax.data.layouts.mars import read_mars
 from fgu_jax.data.layouts.msmt17 import read_msmt17
 from fgu_jax.data.layouts.tree import Layout, Tree
 from fgu_jax.errors import InputError
@@ -11,7 +19,10 @@ from fgu_jax.messages import did_you_mean
 from fgu_jax.retrieval.protocol import UNKNOWN
 
 # As commands and runs call them, and what their data is kept as where that is another.
-NAMES = ("synthetic", "market1501", "duke", "msmt17", "folder")
+NAMES = (
+    *("synthetic", "market1501", "duke", "msmt17", "cuhk03", "veri", "mars"),
+    "folder",
+)
 ALIASES = {"duke": "dukemtmcreid", "market": "market1501"}
 
 
@@ -23,7 +34,7 @@ class Published:
       title: as its paper spells it.
       stem: what its folder's name starts with, in lower-case letters.
       marker: what lies in that folder and nowhere else.
-      rule: how files are named; None where lists say what is on them (MSMT17).
+      rule: how files are named; or the reader of a layout that is its own.
       owners: who gives it, for somebody who does not have it.
       counts: what its own paper counts.
     """
@@ -31,7 +42,7 @@ class Published:
     title: str
     stem: str
     marker: str
-    rule: NameRule | None
+    rule: NameRule | Callable[..., Layout]
     owners: str
     counts: Mapping[str, int]
 
@@ -52,8 +63,8 @@ class Published:
                 f"{tree.where}: no {self.marker} in it, so it is not {self.title}"
             )
         prefix = min(starts, key=lambda start: (start.count("/"), start))
-        if self.rule is None:
-            return read_msmt17(tree, prefix=prefix)
+        if not isinstance(self.rule, NameRule):
+            return self.rule(tree, prefix=prefix)
         return read_market(tree, self.rule, prefix=prefix)
 
 
@@ -96,7 +107,7 @@ PUBLISHED = {
         title="MSMT17",
         stem="msmt17",
         marker="list_train.txt",
-        rule=None,
+        rule=read_msmt17,
         owners="its authors give it on a signed release agreement (Wei et al., CVPR "
         "2018)",
         counts={
@@ -106,6 +117,52 @@ PUBLISHED = {
             "training identities": 1_041,
             "test identities": 3_060,
             "cameras": 15,
+        },
+    ),
+    "cuhk03": Published(
+        title="CUHK03, new protocol, detected boxes",
+        stem="cuhk03",
+        marker="bounding_box_train",
+        rule=CUHK03,
+        owners="its authors publish it (Li et al., CVPR 2014), its new protocol's "
+        "folders are of Zhong et al., CVPR 2017 (CUHK03-NP)",
+        counts={
+            "training images": 7_365,
+            "query images": 1_400,
+            "gallery images": 5_332,
+            "training identities": 767,
+            "test identities": 700,
+            "cameras": 2,
+        },
+    ),
+    "veri": Published(
+        title="VeRi-776",
+        stem="veri",
+        marker="image_train",
+        rule=VERI,
+        owners="its authors give it on request (Liu et al., ECCV 2016)",
+        counts={
+            "training images": 37_778,
+            "query images": 1_678,
+            "gallery images": 11_579,
+            "training identities": 576,
+            "test identities": 200,
+            "cameras": 20,
+        },
+    ),
+    "mars": Published(
+        title="MARS",
+        stem="mars",
+        marker="bbox_train",
+        rule=read_mars,
+        owners="its authors publish it (Zheng et al., ECCV 2016: bbox_train.zip, "
+        "bbox_test.zip, and info/)",
+        counts={
+            "training images": 509_914,
+            "query images": 1_980,
+            "training identities": 625,
+            "test identities": 626,
+            "cameras": 6,
         },
     ),
 }

@@ -7,9 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from fgu_jax.data.decode import UnreadableImage, decode_image
 from fgu_jax.data.images import ImageSet, default_threads
-from fgu_jax.errors import InputError
 from fgu_jax.parallel import machine
 from fgu_jax.progress import Progress
 
@@ -48,10 +46,7 @@ class StreamedImages:
 
     def decode_row(self, row: int) -> np.ndarray:
         """One image, uint8 [H, W, 3]; raises InputError with its name."""
-        try:
-            return decode_image(self.images.read(row), *self.shape[1:3])
-        except UnreadableImage as error:
-            raise InputError(f"{self.images.names[row]!r}: {error}") from error
+        return self.images.decode_row(row, *self.shape[1:3])
 
     def slices(self, rows: Sequence[slice]) -> Iterator[np.ndarray]:
         """Decoded images of each of the slices, in order, decoded ahead.

@@ -13,10 +13,11 @@ import numpy as np
 from fgu_jax import retrieval
 from fgu_jax.clustering import quality
 from fgu_jax.data import Dataset, Images, Labels, open_images
+from fgu_jax.data.copies import find_copies
+from fgu_jax.evaluation.matches import any_match, why_none
 from fgu_jax.handcrafted.histogram import color_histogram
 from fgu_jax.inference.passes import fused
 from fgu_jax.progress import Progress
-from fgu_jax.retrieval.protocol import Protocol
 
 # Images uint8 [N, H, W, 3] to (global [N, D], patches [U, N, d]).
 Embed = Callable[[Images], tuple[np.ndarray, np.ndarray]]
@@ -42,6 +43,7 @@ class Judge:
       test: queries and gallery, or ``None`` where nothing can be ranked.
       warning: why nothing can be ranked though there are labels, in one line, or
         ``None``: training goes on without figures.
+      note: of queries that have copies among the gallery, in one line, or ``None``.
       metrics: of the network that was judged last, by part; ``None`` before.
 
     Args:
@@ -67,16 +69,19 @@ class Judge:
         self.test: tuple[Split, Split] | None = None
         self.metrics: dict[str, retrieval.Metrics] | None = None
         self.warning: str | None = None
+        self.note: str | None = None
         if dataset is None or dataset.query is None or dataset.gallery is None:
             return
         if dataset.query_labels is None or dataset.gallery_labels is None:
             return
-        if not any_match(dataset.query_labels, dataset.gallery_labels):
-            self.warning = (
-                f"nothing to evaluate: none of {len(dataset.query_labels)} queries has "
-                f"a match among {len(dataset.gallery_labels)} gallery images (images "
-                "of its identity and another camera)"
+        labels = dataset.query_labels, dataset.gallery_labels
+        if dataset.name == "folder":  # published ones are ranked as their papers do
+            *found, self.note = find_copies(
+                dataset.query, labels[0], dataset.gallery, labels[1]
             )
+            labels = found[0], found[1]
+        if not any_match(*labels):
+            self.warning = f"nothing to evaluate: {why_none(*labels)}"
             return
         query, gallery = (
             Split(
@@ -84,9 +89,8 @@ class Judge:
                 open_images(images, height, width, stream=stream, progress=progress),
                 labels,
             )
-            for images, labels in (
-                (dataset.query, dataset.query_labels),
-                (dataset.gallery, dataset.gallery_labels),
+            for images, labels in zip(
+                (dataset.query, dataset.gallery), labels, strict=True
             )
         )
         self.test = (query, gallery)
@@ -203,22 +207,11 @@ def rank(
         gallery_ids=gallery_labels.identities,
         query_cameras=query_labels.cameras,
         gallery_cameras=gallery_labels.cameras,
+        query_copies=query_labels.copies,
+        gallery_copies=gallery_labels.copies,
         average_precision=average_precision,
         distances=distances,
     )
-
-
-def any_match(query: Labels, gallery: Labels) -> bool:
-    """Whether any query has an image to find, as ``rank`` counts them.
-
-    >>> twice = Labels(identities=[7, 7], cameras=[1, 2])
-    >>> any_match(twice.take([0]), twice), any_match(twice.take([0]), twice.take([0]))
-    (True, False)
-    """
-    protocol = Protocol(
-        query.identities, gallery.identities, query.cameras, gallery.cameras, None
-    )
-    return any(len(protocol.of(row)[0]) for row in range(protocol.queries))
 
 
 def protocol(gallery: Labels, average_precisions: tuple[str, ...]) -> str:

@@ -81,7 +81,7 @@ def print_summary(
         console.print(table)
         console.print(protocol, markup=False)
     else:
-        console.print("no identities to rank: nothing to evaluate")
+        console.print("no figures: nothing could be ranked", markup=False)
     clusters = history[-1].get("clusters")
     said = "" if clusters is None else f"{clusters} clusters; "
     console.print(f"{said}run in {directory}", markup=False)

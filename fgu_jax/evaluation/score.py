@@ -1,7 +1,9 @@
 """Retrieval figures of a trained network on a dataset, and the protocol they are by."""
 
 import dataclasses
+import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +15,13 @@ from rich.table import Table
 from fgu_jax import retrieval
 from fgu_jax._version import __version__
 from fgu_jax.config import Config
+from fgu_jax.config.located import located
 from fgu_jax.config.values import parse_value
 from fgu_jax.data import Dataset, canonical_name
+from fgu_jax.data.copies import find_copies
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import REPORTED, protocol, rank
+from fgu_jax.evaluation.matches import any_match, num_ranked, why_none
 from fgu_jax.evaluation.results import COLUMNS
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
@@ -52,6 +57,27 @@ def dataset_config(config: Config, given: Mapping[str, Any]) -> Config:
     return dataclasses.replace(config, **changes, limit=None, limit_identities=None)
 
 
+def file_name(run: Config, config: Config) -> str:
+    """What an evaluation is written to: one file for each dataset, and each folder.
+
+    Args:
+      run: of the run.
+      config: of the evaluation.
+
+    >>> file_name(Config(), Config(dataset="duke"))
+    'evaluation-duke.json'
+    >>> file_name(Config(), Config(dataset="folder", data_dir="a/crops"))[:24]
+    'evaluation-folder-crops-'
+    """
+    own, asked = located(run), located(config)
+    where = [(each.dataset, each.data_dir, each.pattern) for each in (own, asked)]
+    if config.dataset != "folder" or where[0] == where[1]:
+        return f"evaluation-{config.dataset}.json"
+    digest = hashlib.sha256(repr(where[1]).encode()).hexdigest()[:8]
+    name = re.sub(r"[^\w.-]", "_", Path(asked.data_dir).name)[:40]
+    return f"evaluation-folder-{name}-{digest}.json"
+
+
 def score(
     embedder: Embedder,
     dataset: Dataset,
@@ -73,8 +99,9 @@ def score(
 
     Returns:
       A JSON object: ``protocol``, ``num_queries`` (counted), ``num_skipped`` (without
-      a match), ``num_gallery``, and ``rows``, one a part and way of ranking: ``part``,
-      ``reranked``, rank1, rank5, rank10, mAP, mINP as fractions in 0..1, and
+      a match), ``num_gallery`` (ranked: no junk), ``copies`` (of queries, told in one
+      line), ``reading`` (of the files), and ``rows``, one a part and way of ranking:
+      ``part``, ``reranked``, rank1, rank5, rank10, mAP, mINP as fractions in 0..1, and
       ``mAP_trapezoid`` or ``mAP_hits`` where that was asked for second.
 
     Raises:
@@ -84,7 +111,12 @@ def score(
         raise InputError(f"{dataset.name} has no identities: nothing can be evaluated")
     if dataset.query_labels is None or dataset.gallery_labels is None:
         raise InputError(f"{dataset.name} has no identities: nothing can be evaluated")
-    labels = dataset.query_labels, dataset.gallery_labels
+    labels, note = (dataset.query_labels, dataset.gallery_labels), None
+    if dataset.name == "folder":  # published ones are ranked as their papers do
+        *found, note = find_copies(dataset.query, labels[0], dataset.gallery, labels[1])
+        labels = found[0], found[1]
+    if not any_match(*labels):
+        raise InputError(why_none(*labels))
     features = [
         embedder.of_set(images, stream=stream, progress=progress)
         for images in (dataset.query, dataset.gallery)
@@ -114,7 +146,9 @@ def score(
         "dataset": dataset.name,
         "protocol": protocol(labels[1], average_precisions),
         **counts,
-        "num_gallery": len(dataset.gallery),
+        "num_gallery": num_ranked(labels[1]),
+        "copies": note,
+        "reading": dataset.reading and dataset.reading.record(),
         "average_precision": list(average_precisions),
         "reranking": None if reranking is None else dataclasses.asdict(reranking),
         "rows": rows,
@@ -139,6 +173,8 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
         f"match, {found['num_gallery']:,} gallery images. {found['protocol']}.",
         markup=False,
     )
+    if found["copies"]:
+        console.print(found["copies"], markup=False)
 
 
 def write_score(path: Path, found: dict[str, Any], embedder: Embedder) -> None:

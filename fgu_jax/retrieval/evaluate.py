@@ -49,6 +49,8 @@ def evaluate(
     query_cameras: ArrayLike | None = None,
     gallery_cameras: ArrayLike | None = None,
     query_rows: ArrayLike | None = None,
+    query_copies: ArrayLike | None = None,
+    gallery_copies: ArrayLike | None = None,
     average_precision: str = "hits",
     distances: ArrayLike | None = None,
     progress: Progress | None = None,
@@ -75,6 +77,8 @@ def evaluate(
       gallery_cameras: int [G]; None as above.
       query_rows: int [Q], for queries that are gallery images themselves: the row of
         each, which it never meets; -1 for a query from elsewhere. None: all are.
+      query_copies: int [Q], and ``gallery_copies``, int [G]: a query never meets an
+        image of its own number, as copies of one file have; -1 is a copy of nothing.
       average_precision: ``hits`` or ``trapezoid``.
       distances: finite [Q, G], smaller is nearer; used instead of features.
       progress: called as ``progress(queries done, Q, "evaluate")``.
@@ -102,7 +106,8 @@ def evaluate(
             f"average_precision={average_precision!r}: give 'hits' or 'trapezoid'"
         )
     protocol = Protocol(
-        query_ids, gallery_ids, query_cameras, gallery_cameras, query_rows
+        *(query_ids, gallery_ids, query_cameras, gallery_cameras, query_rows),
+        *(query_copies, gallery_copies),
     )
     count = protocol.queries
     wanted = [protocol.of(row) for row in range(count)]

@@ -99,6 +99,8 @@ class Protocol:
         query_cameras: ArrayLike | None,
         gallery_cameras: ArrayLike | None,
         query_rows: ArrayLike | None,
+        query_copies: ArrayLike | None = None,
+        gallery_copies: ArrayLike | None = None,
     ) -> None:
         if (query_cameras is None) != (gallery_cameras is None):
             given, other = "query_cameras", "gallery_cameras"
@@ -130,6 +132,18 @@ class Protocol:
             column = np.full(width + 1, -1)  # its last entry answers for row -1
             column[self.kept] = np.arange(len(self.kept))
             self._own = column[rows]
+        self._copies: dict[int, np.ndarray] = {}
+        self._copied = np.full(queries, -1)
+        if query_copies is not None and gallery_copies is not None:
+            self._copied = as_labels(query_copies, "query_copies", queries)
+            files = as_labels(gallery_copies, "gallery_copies", width)[self.kept]
+            copied = np.flatnonzero(files >= 0)
+            by_file = copied[np.argsort(files[copied], kind="stable")]
+            numbers, starts = np.unique(files[by_file], return_index=True)
+            for number, group in zip(
+                numbers, np.split(by_file, starts)[1:], strict=True
+            ):
+                self._copies[int(number)] = group
 
     def of(self, query: int) -> tuple[np.ndarray, np.ndarray]:
         """Columns of the matches of a query, and of what it does not meet."""
@@ -137,8 +151,10 @@ class Protocol:
         met = np.ones(len(same), bool)
         if self._cameras is not None:
             met = self._cameras[1][same] != self._cameras[0][query]
+        copies = self._copies.get(int(self._copied[query]))
         own = self._own[query]
-        if own < 0:
+        if own < 0 and copies is None:
             return same[met], same[~met]
-        met &= same != own
-        return same[met], np.append(same[~met], own)
+        never = np.append([] if own < 0 else [own], [] if copies is None else copies)
+        met &= ~np.isin(same, never)
+        return same[met], np.union1d(same[~met], never).astype(same.dtype)

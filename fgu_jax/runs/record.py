@@ -33,6 +33,7 @@ class RunRecord:
       mesh: the devices that train.
       fingerprint: digest of the training images.
       num_images: how many.
+      reading: what was read of the files that are there; ``None`` of an array.
       step: of the checkpoint that the session goes on from; 0 at the beginning.
       leak_check: what ``leaks.check`` saw of the order of rows; ``None``: not looked.
 
@@ -48,6 +49,7 @@ class RunRecord:
         fingerprint: str,
         num_images: int,
         step: int,
+        reading: dict | None = None,
         leak_check: dict | None = None,
     ):
         self._path = directory / NAME
@@ -61,7 +63,11 @@ class RunRecord:
             "platform": platform.platform(),
             "devices": _devices(mesh),
             "git": git_state(Path(__file__).parent),
-            "data": {"fingerprint": fingerprint, "images": num_images},
+            "data": {
+                "fingerprint": fingerprint,
+                "images": num_images,
+                "reading": reading,
+            },
             "leak_check": leak_check,
             "warnings": [],
         }

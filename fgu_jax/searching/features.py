@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from fgu_jax.data import ImageSet
-from fgu_jax.data.decode import UnreadableImage, is_picture
+from fgu_jax.data.decode import UnreadableImage
 from fgu_jax.data.images import FolderSource, default_threads
-from fgu_jax.data.layouts.tree import FolderTree
+from fgu_jax.data.layouts.tree import FolderTree, find_pictures
+from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 from fgu_jax.inference.embedder import Embedder
 from fgu_jax.progress import Progress
@@ -124,6 +125,7 @@ class Embedded:
       features: float32 [N, F], unit rows.
       unreadable: names of the others, with the reason.
       num_cached: how many features came out of the cache.
+      reading: of the folder, what was taken and what was left out.
     """
 
     root: Path
@@ -132,10 +134,11 @@ class Embedded:
     features: np.ndarray
     unreadable: dict[str, str]
     num_cached: int
+    reading: Reading
 
 
-def find_images(path: Path, what: str) -> tuple[Path, tuple[str, ...]]:
-    """A folder and the names of the images in it, sorted; or one image.
+def find_images(path: Path, what: str) -> tuple[Path, tuple[str, ...], Reading]:
+    """A folder, the names of the images in it, sorted, and its reading; or one image.
 
     Args:
       path: a folder, looked through with all below it, or an image.
@@ -145,18 +148,21 @@ def find_images(path: Path, what: str) -> tuple[Path, tuple[str, ...]]:
       InputError: there is no such thing, or no image in it.
     """
     if path.is_file():
-        return path.parent, (path.name,)
+        return path.parent, (path.name,), Reading(where=str(path), taken=1)
     if not path.is_dir():
         raise InputError(f"{what} {str(path)!r} does not exist: name a file or folder")
-    names = tuple(sorted(filter(is_picture, FolderTree(path).names)))
-    if not names:
-        raise InputError(f"{what} {str(path)!r} has no images in it")
-    return path, names
+    pictures, left_out = find_pictures(FolderTree(path))
+    if not pictures:
+        others = f" beside {len(left_out):,} other files" if left_out else ""
+        raise InputError(f"{what} {str(path)!r} has no images in it{others}")
+    reading = Reading(where=str(path), taken=len(pictures), left_out=left_out)
+    return path, tuple(sorted(pictures)), reading
 
 
 def embed_files(
     root: Path,
     names: tuple[str, ...],
+    reading: Reading,
     network: Embedder,
     cache: FeatureCache,
     *,
@@ -168,6 +174,7 @@ def embed_files(
     Args:
       root: folder of the files.
       names: relative to it.
+      reading: of the folder.
       network: the trained network.
       cache: is asked first, and told what is new.
       what: what messages and the bar call them.
@@ -212,7 +219,9 @@ def embed_files(
     features |= cache.read(cached)
     if len(features) < len(set(digests.values())):  # it broke in between
         with FeatureCache(None, network.identity) as none:
-            return embed_files(root, names, network, none, what=what, progress=progress)
+            return embed_files(
+                root, names, reading, network, none, what=what, progress=progress
+            )
     return Embedded(
         root=root,
         names=tuple(digests),
@@ -220,6 +229,7 @@ def embed_files(
         features=np.stack([features[of] for of in digests.values()]),
         unreadable=unreadable,
         num_cached=sum(of in cached for of in digests.values()),
+        reading=reading.without(unreadable),
     )
 
 

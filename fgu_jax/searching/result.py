@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fgu_jax.data.decode import FORMATS, decode_image
+from fgu_jax.data.decode import decode_image
 from fgu_jax.data.images import FolderSource, default_threads
+from fgu_jax.data.kinds import FORMATS
 from fgu_jax.errors import InputError
 from fgu_jax.files import whole_folder
 from fgu_jax.messages import printable
@@ -151,6 +152,8 @@ def as_record(matches: Matches, network: str) -> dict:
         ],
         "unreadable_queries": unreadable(matches.query),
         "unreadable_gallery": unreadable(matches.gallery),
+        "query_reading": matches.query.reading.record(),
+        "gallery_reading": matches.gallery.reading.record(),
     }
 
 
@@ -200,8 +203,10 @@ _NAMED = 10
 
 
 def print_matches(console: Console, matches: Matches) -> None:
-    """Prints the ranking, and the images that could not be read."""
+    """Prints what was read and what was not, and the ranking."""
     for what, part in (("query", matches.query), ("gallery", matches.gallery)):
+        for line in part.reading.lines():
+            console.print(line, markup=False)
         _print_unreadable(console, what, part)
     many = len(matches.query.names) > 1
     table = Table(box=box.SIMPLE_HEAD)

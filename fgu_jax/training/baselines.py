@@ -7,12 +7,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from fgu_jax.config import Config
-from fgu_jax.data import Dataset, Images, leaks
+from fgu_jax.data import Images, leaks
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import Judge
 from fgu_jax.evaluation.results import print_summary
@@ -28,7 +29,7 @@ from fgu_jax.training.images import fingerprint, open_data
 
 def run(
     config: Config,
-    data: Dataset | np.ndarray | None,
+    data: Any,
     console: Console,
     on_epoch: Callable[[dict], object] | None = None,
 ) -> tuple[tuple[str, ...], list[dict]]:
@@ -57,7 +58,11 @@ def run(
     mesh = make_mesh(1)
     folder.check(config)
     with bar(console) as progress:
-        names, images, judge, _ = open_data(config, data, progress)
+        names, images, judge, _, reading = open_data(config, data, progress)
+    say = functools.partial(console.print, markup=False)
+    for line in [*(reading.lines() if reading else ()), judge.note]:
+        if line:
+            say(line)
     if judge.test is None:
         why = judge.warning or f"{config.dataset} has no identities to evaluate with"
         raise InputError(
@@ -68,7 +73,7 @@ def run(
     leak_check = None
     if judge.train_labels is not None:
         leak_check = leaks.check(names, judge.train_labels.identities)
-    with folder.held(config, functools.partial(console.print, markup=False)):
+    with folder.held(config, say):
         history = _finished(config)
         if not history:
             folder.write_config(config)
@@ -77,6 +82,7 @@ def run(
                 mesh=mesh,
                 fingerprint=fingerprint(gallery.names, gallery.images),
                 num_images=len(images),
+                reading=None if reading is None else reading.record(),
                 step=0,
                 leak_check=None if leak_check is None else asdict(leak_check),
             )

@@ -3,24 +3,28 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from fgu_jax.config import Config
+from fgu_jax.config.located import find_table, is_table
 from fgu_jax.data import (
     Dataset,
     Images,
     ImageSet,
     Settings,
     StreamedImages,
+    given,
     hold_out_identities,
     limit_identities,
     limit_rows,
     load_dataset,
     open_images,
 )
+from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import Judge
 from fgu_jax.parallel import processes
@@ -28,36 +32,45 @@ from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import Progress
 
 
-def open_data(
-    config: Config, data: Dataset | np.ndarray | None, progress: Progress | None
-) -> tuple[tuple[str, ...], Images, Judge, np.ndarray | None]:
+class Opened(NamedTuple):
+    """What a run reads.
+
+    Attributes:
+      names: [N], of the training images.
+      images: uint8 [N, height, width, 3] in row order (decoded, or a stream of them
+        where they would not fit).
+      judge: who alone has labels.
+      cameras: int32 [N], where ``use_cameras`` asks for them.
+      reading: what was read of the files that are there; ``None`` of an array.
+    """
+
+    names: tuple[str, ...]
+    images: Images
+    judge: Judge
+    cameras: np.ndarray | None
+    reading: Reading | None
+
+
+def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
     """Names, pixels and cameras for training, and the judge, who alone has labels.
 
     Args:
       config: the run's.
-      data: a ``Dataset``; or images uint8 [N, H, W, 3]; ``None`` reads
+      data: a ``Dataset``; or images, as ``fit`` takes them; ``None`` reads
         ``config.dataset``.
       progress: of reading.
-
-    Returns:
-      Names [N], images uint8 [N, height, width, 3] in row order (decoded, or a
-      stream of them where they would not fit), ``Judge``, and, where ``use_cameras``
-      asks for them, the images' cameras int32 [N].
 
     Raises:
       InputError: data that is missing, unreadable, or of another size or type; no
         cameras where they are asked for.
     """
     size = (config.image_height, config.image_width)
-    if isinstance(data, np.ndarray):
+    if data is not None and not isinstance(data, Dataset):
         _cameras(config, None)
-        if data.ndim != 4 or data.dtype != np.uint8 or data.shape[1:] != (*size, 3):
-            raise InputError(
-                f"images are {data.dtype}{list(data.shape)}: give uint8 "
-                f"[N, {size[0]}, {size[1]}, 3], or change image_height and image_width"
-            )
+        if not given.is_one_array(data) or data.shape[1:3] != size:
+            data = _sized(data, size)
         names = tuple(f"{row:08d}" for row in range(len(data)))
-        return names, data, Judge(None, *size), None
+        return Opened(names, data, Judge(None, *size), None, None)
     dataset = data if data is not None else read_dataset(config, progress)
     judge = Judge(
         dataset,
@@ -68,7 +81,9 @@ def open_data(
     )
     images: ImageSet = dataset.train  # from here on: pictures, names, no identity
     pixels = open_images(images, *size, stream=config.stream, progress=progress)
-    return images.names, pixels, judge, _cameras(config, dataset)
+    return Opened(
+        images.names, pixels, judge, _cameras(config, dataset), dataset.reading
+    )
 
 
 def _cameras(config: Config, dataset: Dataset | None) -> np.ndarray | None:
@@ -84,11 +99,21 @@ def _cameras(config: Config, dataset: Dataset | None) -> np.ndarray | None:
     return np.array(labels.cameras, np.int32)
 
 
+def _sized(data: Any, size: tuple[int, int]) -> np.ndarray:
+    """Images of any kind as uint8 [N, height, width, 3], resized."""
+    listed = given.as_list(data)
+    images = np.empty((len(listed), *size, 3), np.uint8)
+    for row, image in enumerate(listed):
+        images[row] = given.sized(image, *size, what=f"image {row}")
+    return images
+
+
 def read_dataset(config: Config, progress: Progress | None) -> Dataset:
     """The dataset of the configuration, cut and held out as it says."""
     pattern, table = config.pattern, None
-    if pattern is not None and pattern.lower().endswith(".csv"):
-        pattern, table = None, pattern
+    if pattern is not None and is_table(pattern):
+        table = find_table(pattern, config.data_dir)
+        pattern = None
     drawn = Settings(seed=config.seed, difficulty=config.difficulty)
     dataset = load_dataset(
         config.dataset,

@@ -28,7 +28,7 @@ from fgu_jax.runs.metrics import Tracker
 from fgu_jax.runs.record import RunRecord
 from fgu_jax.training import checks, programs
 from fgu_jax.training.epoch import Epochs
-from fgu_jax.training.images import fingerprint, open_data
+from fgu_jax.training.images import Opened, fingerprint, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.regrouping import regroup
@@ -120,7 +120,7 @@ class Session:
 @contextlib.contextmanager
 def open_session(
     config: Config,
-    data: Dataset | np.ndarray | None,
+    data: Any,
     console: Console,
     on_epoch: Callable[[dict], object] | None = None,
 ) -> Iterator[Session]:
@@ -132,9 +132,10 @@ def open_session(
       InputError: anything that a user can mend, in one line.
     """
     mesh = make_mesh(config.devices)
-    names, images, judge, cameras = _read(config, data, mesh, console)
+    names, images, judge, cameras, reading = _read(config, data, mesh, console)
     leak_check = None
-    if not isinstance(data, np.ndarray):  # an array's rows are in its owner's order
+    # An array's rows are in its owner's order.
+    if data is None or isinstance(data, Dataset):
         labels = judge.train_labels
         leak_check = leaks.check(names, None if labels is None else labels.identities)
     digest = fingerprint(names, images)
@@ -153,12 +154,13 @@ def open_session(
                 mesh=mesh,
                 fingerprint=digest,
                 num_images=len(images),
+                reading=None if reading is None else reading.record(),
                 step=checkpoints.latest() or 0,
                 leak_check=dataclasses.asdict(leak_check) if leak_check else None,
             )
 
         record = processes.on_first(begin)
-        warnings = [judge.warning, checks.never_merges(config)]
+        warnings = [judge.warning, judge.note, checks.never_merges(config)]
         for warning in filter(None, [*warnings, leak_check and leak_check.warning]):
             say(f"warning: {warning}")
         for change in record.changes if record else ():
@@ -180,14 +182,14 @@ def open_session(
         )
 
 
-def _read(
-    config: Config, data: Dataset | np.ndarray | None, mesh: Mesh, console: Console
-) -> tuple[tuple[str, ...], Images, Judge, np.ndarray | None]:
+def _read(config: Config, data: Any, mesh: Mesh, console: Console) -> Opened:
     """The data, once all else that a run needs was validated, and then with it."""
     checks.validate_before_data(config, mesh)
     processes.refuse_different(dataclasses.asdict(config), "the configuration")
     processes.on_first(lambda: folder.check(config))
     with bar(console) as progress:
         opened = open_data(config, data, progress)
-    checks.validate_with_data(config, len(opened[1]))
+    checks.validate_with_data(config, len(opened.images))
+    for line in opened.reading.lines() if opened.reading else ():
+        console.print(line, markup=False)
     return opened

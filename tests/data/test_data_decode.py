@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fgu_jax.data import decode
-from fgu_jax.data.decode import UnreadableImage, decode_image, is_picture
+from fgu_jax.data.decode import UnreadableImage, decode_image
+from fgu_jax.data.kinds import is_picture
 
 
 def encode(image, kind="PNG", **options):

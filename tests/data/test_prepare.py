@@ -79,7 +79,8 @@ def test_folder_archive_without_labels_or_with_a_table(tmp_path):
     table.write_text("image,identity\nz\u00e9bu/east/1.webp,7\n", encoding="utf-8")
     prepare("folder", source, data_dir=tmp_path / "table", table=table)
     data = load("folder", data_dir=tmp_path / "table", table=table)
-    assert data.train.names == ("z\u00e9bu/east/1.webp",)
+    assert len(data.train) == 4  # the others are of nobody known
+    assert data.query.names == ("z\u00e9bu/east/1.webp",)
     assert data.identity_names == ("7",)
     assert data.train_labels.cameras is None
 

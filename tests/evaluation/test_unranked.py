@@ -41,7 +41,8 @@ def test_a_run_warns_trains_and_can_be_read(one_camera, tmp_path, capsys):
     count, total = len(one_camera.query), len(one_camera.gallery)
     line = (
         f"warning: nothing to evaluate: none of {count} queries has a match among "
-        f"{total} gallery images (images of its identity and another camera)\n"
+        f"{total} gallery images (images of its identity and another camera): leave "
+        "the camera out of the pattern or table, to rank within a camera\n"
     )
     assert said.count(line) == 1
     assert [record["epoch"] for record in run.history] == [0, 1]

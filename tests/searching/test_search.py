@@ -62,7 +62,11 @@ def test_a_single_image_is_a_query_and_top_is_cut_to_the_gallery(folders):
 def test_unreadable_images_are_named_and_left_out(folders):
     bad = break_some(folders)
     matches = search_in(folders, Colours())
-    assert set(matches.gallery.unreadable) == bad
+    assert set(matches.gallery.unreadable) == bad - {"pipe.png", "nowhere.png"}
+    left_out = matches.gallery.reading.left_out
+    assert left_out.keys() == bad | {"notes.txt"}
+    assert left_out["pipe.png"] == "a named pipe"
+    assert left_out["nowhere.png"] == "a link to nothing"
     assert matches.gallery.unreadable["empty.jpg"] == "zero bytes"
     assert all(matches.gallery.unreadable.values())
     assert matches.query.unreadable == {"zero.png": "zero bytes"}

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from fgu_jax import searching
+from fgu_jax.data.reading import Reading
 from fgu_jax.searching.features import Embedded
 from fgu_jax.searching.match import Matches
 
@@ -138,6 +139,7 @@ def _side(root, count, prefix):
         features=np.zeros((count, 1), np.float32),
         unreadable={HOSTILE: "zero bytes"} if prefix == "g" else {},
         num_cached=0,
+        reading=Reading(where=str(root), taken=count),
     )
 
 

@@ -67,7 +67,7 @@ def test_the_page_carries_names_as_text_and_links_nowhere(folders):
             assert same == 0
             assert (output / "thumbnails" / data["gallery"][place][1]).exists()
         assert (output / "thumbnails" / query[1]).exists()
-    assert len(data["unreadable"]) == 6
+    assert len(data["unreadable"]) == 4
 
 
 def test_thumbnails_are_upright_small_and_of_the_image(tmp_path):

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fgu_jax.data.decode import MAX_BYTES, UnreadableImage
-from fgu_jax.data.layouts.tree import FolderTree, Tree, is_hidden
+from fgu_jax.data.kinds import START
+from fgu_jax.data.layouts.tree import HIDDEN, FolderTree, Tree, is_hidden
 from fgu_jax.errors import InputError
 
 _DAMAGE = (
@@ -85,8 +86,15 @@ class ZipTree:
                 )
             if not member.is_dir():
                 files.append((_spelt(member), member))
-        self._members = _checked(path, files, strip_top)
+        self._members, self.left_out = _checked(path, files, strip_top)
         self.names = tuple(self._members)
+
+    def start(self, key: str) -> bytes:
+        try:
+            with self._opened.open(self._members[key]) as file:
+                return file.read(START)
+        except _DAMAGE:
+            return b""  # whoever reads it whole says why it cannot be
 
     def read(self, key: str | int) -> bytes:
         member = self._members[str(key)]
@@ -116,8 +124,12 @@ class TarTree:
                     files.append((member.name.removeprefix("./"), at))
                 elif not member.isdir():
                     raise _refused(path, member.name, "is no plain file")
-        self._members = _checked(path, files, strip_top)
+        self._members, self.left_out = _checked(path, files, strip_top)
         self.names = tuple(self._members)
+
+    def start(self, key: str) -> bytes:
+        offset, size = self._members[key]
+        return os.pread(self._file.fileno(), min(size, START), offset)
 
     def read(self, key: str | int) -> bytes:
         offset, size = self._members[str(key)]
@@ -170,8 +182,10 @@ def _spelt(member: zipfile.ZipInfo) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _checked(path: Path, files: Iterable[tuple[str, object]], strip_top: bool) -> dict:
-    """Members by name, hidden ones left, once every name is one that stays inside."""
+def _checked(
+    path: Path, files: Iterable[tuple[str, object]], strip_top: bool
+) -> tuple[dict, dict[str, str]]:
+    """Members by name, and hidden ones apart, once every name stays inside."""
     members: dict = {}
     for name, member in files:
         if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", name):
@@ -183,11 +197,12 @@ def _checked(path: Path, files: Iterable[tuple[str, object]], strip_top: bool) -
         if name in members:
             raise _refused(path, name, "comes twice")
         members[name] = member
-    members = {name: m for name, m in members.items() if not _hidden(name)}
+    left_out = {name: HIDDEN for name in members if _hidden(name)}
+    members = {name: m for name, m in members.items() if name not in left_out}
     tops = {name.partition("/")[0] if "/" in name else "" for name in members}
     if strip_top and len(tops) == 1 and tops != {""}:
-        return {name.partition("/")[2]: m for name, m in members.items()}
-    return members
+        members = {name.partition("/")[2]: m for name, m in members.items()}
+    return members, left_out
 
 
 def _refused(path: Path, name: str, why: str) -> InputError:

@@ -1,21 +1,32 @@
 """Any tree of images: labels from a pattern, from a CSV, or none."""
 
-import csv
-import io
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from fgu_jax.data.decode import is_picture
 from fgu_jax.data.images import normal_name
 from fgu_jax.data.layouts.market import DUKE, MARKET
-from fgu_jax.data.layouts.tree import DISTRACTOR, Entry, Layout, Tree
+from fgu_jax.data.layouts.mars import NAME as MARS_NAME
+from fgu_jax.data.layouts.pattern import NamePattern
+from fgu_jax.data.layouts.splits import SPLITS, split_of
+from fgu_jax.data.layouts.table import Box, read_rows
+from fgu_jax.data.layouts.tree import (
+    DISTRACTOR,
+    Entry,
+    Layout,
+    Tree,
+    find_pictures,
+    reading_of,
+)
 from fgu_jax.errors import InputError
+from fgu_jax.messages import printable
 from fgu_jax.retrieval.protocol import UNKNOWN
 
-GROUPS = ("identity", "camera", "split")
-SPLITS = ("train", "query", "gallery")
+NO_MATCH = "an image that the {what} does not match"
 _INT32 = 2**31
+_NOBODY = frozenset(("-1", "unknown", "unidentified"))
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,8 @@ class _Found:
     identity: str | None
     camera: str | None
     split: str
+    box: Box | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_folder(
@@ -33,160 +46,176 @@ def read_folder(
 
     Args:
       tree: the folder or archive.
-      pattern: a glob with groups, ``{identity}_c{camera}*.jpg``. ``*`` is any part of
-        a name, ``**`` any folders, ``?`` one character; ``{identity}``, ``{camera}``
-        and ``{split}`` (train, query or gallery) are as many digits as there are, else
-        as few other characters as fit. Without ``/`` it is matched against the file's
-        name in any folder, else against the whole path. Pictures that do not match
-        are counted and left.
-      table: text of a CSV with the columns image, and any of identity, camera, split.
+      pattern: a glob with groups, ``{identity}_c{camera}*.jpg`` (``NamePattern``).
+        Without ``/`` it is matched against the file's name in any folder, else against
+        the whole path. ``{split}`` takes the usual names: train, query, gallery, test,
+        bounding_box_test, image_query, ...
+      table: text of a CSV with the columns image, and any of identity, camera, split,
+        bbox, under the names that people give them (``read_rows``).
 
-    Identities become numbers from 1 in sorted order, but for those of Market-1501 that
-    are nobody's: -1 stays -1 under any name, and 0000 is 0, a distractor, in a file
-    named as Market-1501's or Duke's are. A train row of a CSV may have no identity: it
-    is -1 where others have one. Cameras keep their numbers, or
-    are numbered from 1 in sorted order where one is not a number.
+    Pictures that the pattern or the CSV does not match are images of nobody known, to
+    be learnt from all the same; where it tells the splits they are left out, as they
+    may be of any. The layout's ``reading`` tells of both, and of all other files.
+
+    Identities become numbers from 1 in sorted order, but for those that are nobody's:
+    -1 and unknown are -1 under any name, and of files that are named as Market-1501's,
+    Duke's or MARS's are, 00-1 is -1 and 0000 is 0, a distractor. Cameras keep their
+    numbers, or are numbered from 1 in sorted order where one is not a number.
 
     Raises:
-      InputError: nothing matches, a malformed pattern or CSV, an image that is missing
-        or named twice.
+      InputError: nothing matches, a malformed pattern or CSV, an image that is named
+        twice.
     """
-    pictures = [key for key in tree.names if is_picture(key)]
+    pictures, reasons = find_pictures(tree)
     if not pictures:
-        raise InputError(f"{tree.where}: no images in it")
+        others = f" beside {len(reasons):,} other files" if reasons else ""
+        raise InputError(f"{tree.where}: no images in it{others}")
     if pattern is not None and table is not None:
         raise InputError("a pattern and a CSV are both given: give one of them")
+    notes: list[str] = []
     if pattern is not None:
-        rows = _by_pattern(tree, pictures, pattern)
+        what, with_splits = f"pattern {pattern!r}", "{split}" in pattern
+        rows = _by_pattern(tree, pictures, pattern, notes, reasons)
     elif table is not None:
-        rows = _by_table(tree, pictures, table)
+        what = "table"
+        rows, with_splits = _by_table(tree, pictures, table, notes, reasons)
     else:
+        what, with_splits = "", False
         rows = [_Found(key, None, None, "train") for key in pictures]
-    return _number(tree, rows, len(tree.names) - len(pictures), len(pictures))
+    matched = {row.key for row in rows}
+    rest = [key for key in pictures if key not in matched and key not in reasons]
+    if rest and with_splits:
+        reasons |= dict.fromkeys(rest, NO_MATCH.format(what=what))
+    elif rest:
+        notes.append(
+            f"{len(rest):,} images that the {what} does not match are of nobody known: "
+            f"learnt from, not evaluated; such as {_quoted(min(rest))}"
+        )
+        rows += [_Found(key, None, None, "train") for key in rest]
+    layout = _number(tree, rows, notes)
+    found = {
+        "other files": len(tree.names) - len(pictures),
+        "images not matched": len(pictures) - len(matched),
+    }
+    reading = reading_of(
+        tree,
+        layout.splits,
+        reasons,
+        otherwise=NO_MATCH.format(what=what),
+        notes=notes,
+        examples=_examples(rows),
+    )
+    return replace(layout, found=found | dict(layout.found), reading=reading)
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A glob with named groups, as a regular expression.
-
-    >>> rule = compile_pattern("{identity}_c{camera}*.jpg")
-    >>> rule.fullmatch("0002_c12s1_000451_03.jpg").groupdict()
-    {'identity': '0002', 'camera': '12'}
-    """
-    out, seen = [], set()
-    tokens = re.findall(r"\*\*/|\*+|\?|\{[^{}]*\}|.", pattern, re.S)
-    for token in tokens:
-        group = token[1:-1]
-        if token == "**/":
-            out.append(r"(?:[^/]+/)*")
-        elif token.startswith("*"):
-            out.append(".*" if len(token) > 1 else "[^/]*")
-        elif token == "?":
-            out.append("[^/]")
-        elif len(token) > 1 and group in GROUPS and group not in seen:
-            seen.add(group)
-            out.append(rf"(?P<{group}>[0-9]+|[^/]+?)")
-        elif token in "{}" or len(token) > 1:
-            raise InputError(
-                f"pattern {pattern!r}: {token!r} is not understood; the groups are "
-                "{identity}, {camera} and {split}, each at most once"
-            )
-        else:
-            out.append(re.escape(token))
-    if "identity" not in seen and seen:
-        raise InputError(f"pattern {pattern!r} has no {{identity}}: add one")
-    return re.compile("".join(out), re.S)
-
-
-def _by_pattern(tree: Tree, pictures: list[str], pattern: str) -> list[_Found]:
-    rule = compile_pattern(normal_name(pattern))
-    rows = []
-    for key in pictures:
-        path = normal_name(key)
-        match = rule.fullmatch(path if "/" in pattern else path.rpartition("/")[2])
-        if match is not None:
-            groups = match.groupdict()
-            split = groups.get("split") or "train"
-            if split not in SPLITS:
-                raise InputError(
-                    f"{tree.where}: {key!r} has split {split!r}; it is one of "
-                    f"{', '.join(SPLITS)}"
-                )
-            rows.append(
-                _Found(key, groups.get("identity"), groups.get("camera"), split)
-            )
-    if not rows:
+def _by_pattern(
+    tree: Tree,
+    pictures: list[str],
+    pattern: str,
+    notes: list[str],
+    reasons: dict[str, str],
+) -> list[_Found]:
+    rule = NamePattern(pattern)
+    read = {key: found for key in pictures if (found := rule.read(key)) is not None}
+    if not read:
         raise InputError(
             f"{tree.where}: pattern {pattern!r} matches none of {len(pictures)} "
             f"images, such as {min(pictures)!r}"
         )
-    return rows
-
-
-def _by_table(tree: Tree, pictures: list[str], table: str) -> list[_Found]:
-    reader = csv.DictReader(io.StringIO(table, newline=""), strict=True)
-    try:
-        columns = reader.fieldnames or []
-        if "image" not in columns:
-            raise InputError(
-                f"the CSV has columns {', '.join(columns) or '(none)'}: it needs "
-                "image, and may have identity, camera, split"
-            )
-        lines = [(reader.line_num, line) for line in reader]
-    except csv.Error as error:
-        raise InputError(f"the CSV, line {reader.line_num}: {error}") from error
-    keys = {normal_name(key): key for key in pictures}
-    rows, seen = [], set()
-    for number, line in lines:
-        image = normal_name((line["image"] or "").replace("\\", "/"))
-        if image not in keys:
-            raise InputError(
-                f"the CSV, line {number}: image {image!r} is not in {tree.where}; "
-                "paths are relative to it"
-            )
-        if image in seen:
-            raise InputError(f"the CSV, line {number}: image {image!r} comes twice")
-        seen.add(image)
-        wanted = [column for column in GROUPS if column in columns]
-        values = {column: (line[column] or "").strip() for column in wanted}
-        split = values.get("split", "train")
-        # Nobody needs to know who is on the images of training.
-        unlabelled = split == "train" and line.get("identity") is not None
-        unlabelled &= not values.get("identity")
-        for column in wanted:
-            if not values[column] and not (unlabelled and column != "split"):
-                raise InputError(f"the CSV, line {number}: no {column} for {image!r}")
-        if split not in SPLITS:
-            raise InputError(
-                f"the CSV, line {number}: split {split!r} is not one of "
-                f"{', '.join(SPLITS)}"
-            )
-        rows.append(
-            _Found(
-                keys[image],
-                values.get("identity") or None,
-                values.get("camera") or None,
-                split,
-            )
+    numbered = {k for k, r in read.items() if r.camera and _is_digits(r.camera)}
+    if "camera" in rule.groups and numbered and len(numbered) < len(read):
+        others = sorted(read.keys() - numbered)
+        notes.append(
+            f"{len(others):,} names have no number where {{camera}} stands, as others "
+            f"have: not matched; such as {_quoted(others[0])}"
         )
+        read = {key: found for key, found in read.items() if key in numbered}
+    twofold = {k: r for k, r in read.items() if r.other is not None}
+    if twofold:
+        key = min(twofold)
+        identity, camera = twofold[key].other or (None, None)
+        notes.append(
+            f"{len(twofold):,} names can be read in two ways: "
+            f"{_told(key, twofold[key].identity, twofold[key].camera)} (taken), or "
+            f"{_labels(identity, camera)}"
+        )
+    rows, splits = [], Counter[tuple[str, str]]()
+    for key, found in read.items():
+        split = "train" if found.split is None else split_of(found.split)
+        if split is None:
+            reasons[key] = f"split {found.split!r} is none of {', '.join(SPLITS)}"
+            continue
+        if found.split is not None:
+            splits[found.split, split] += 1
+        identity = found.identity
+        if identity is not None and identity.casefold() in _NOBODY - {"-1"}:
+            identity = "-1"
+        rows.append(_Found(key, identity, found.camera, split))
     if not rows:
-        raise InputError("the CSV lists no images")
+        key = min(read)
+        raise InputError(f"{tree.where}: {key!r} has {reasons[key]}")
+    for (name, split), count in sorted(splits.items()):
+        if name != split:
+            notes.append(f"split {name!r} is read as {split}: {count:,} images")
     return rows
 
 
-def _number(tree: Tree, rows: list[_Found], other: int, pictures: int) -> Layout:
-    nobody = {row.key: _market_number(row) for row in rows}
+def _by_table(
+    tree: Tree,
+    pictures: list[str],
+    text: str,
+    notes: list[str],
+    reasons: dict[str, str],
+) -> tuple[list[_Found], bool]:
+    """Rows of the table, and whether it tells the splits."""
+    table = read_rows(text, pictures, tree.where)
+    notes += table.notes
+    empty = [row.key for row in table.rows if row.box and not _has_area(row.box)]
+    good = [row for row in table.rows if not (row.box and not _has_area(row.box))]
+    if empty:
+        notes.append(
+            f"{len(empty):,} boxes have no area and are left out, such as one in "
+            f"{_quoted(min(empty))}"
+        )
+        kept = {row.key for row in good}
+        reasons |= {k: "its box has no area" for k in empty if k not in kept}
+    if not good:
+        raise InputError(f"the CSV: none of its {len(empty)} boxes has an area")
+    rows = [
+        _Found(
+            row.key,
+            row.identity,
+            row.camera,
+            row.split or "train",
+            row.box,
+            row.others,
+        )
+        for row in good
+    ]
+    return rows, "split" in table.columns
+
+
+def _number(tree: Tree, rows: list[_Found], notes: list[str]) -> Layout:
+    splits: dict[str, list[Entry]] = {split: [] for split in SPLITS}
+    columns: dict[str, Mapping[str, str]] = {}
+    boxes = Counter(row.key for row in rows)
+    nobody = {row.key: _published_number(row) for row in rows}
     identities = _in_order(row.identity for row in rows if nobody[row.key] is None)
     labelled = any(row.identity is not None for row in rows)
     with_cameras = any(row.camera is not None for row in rows)
     cameras = _camera_numbers(row.camera for row in rows)
-    splits: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     for row in rows:
         identity, camera = nobody[row.key], None
         if identity is None and labelled:
             identity = UNKNOWN if row.identity is None else identities[row.identity]
         if with_cameras:  # the camera of nobody is never asked for
             camera = 0 if row.camera is None else cameras[row.camera]
-        splits[row.split].append(Entry(normal_name(row.key), row.key, identity, camera))
+        name = normal_name(row.key)
+        if boxes[row.key] > 1 and row.box is not None:
+            name += "#" + ",".join(f"{side:g}" for side in row.box)
+        splits[row.split].append(Entry(name, row.key, identity, camera, row.box))
+        if row.others:
+            columns[name] = row.others
     names: dict[str, str] = {}
     for entry in (entry for entries in splits.values() for entry in entries):
         if entry.name in names:
@@ -195,32 +224,70 @@ def _number(tree: Tree, rows: list[_Found], other: int, pictures: int) -> Layout
                 "in Unicode's normal form: rename one"
             )
         names[entry.name] = str(entry.key)
-    if not splits["train"]:
+    if splits["query"] and not splits["gallery"]:
+        raise InputError(f"{tree.where}: no images in the gallery split: give both")
+    if splits["gallery"] and not splits["query"]:
+        notes.append(
+            "there is no query split: the first image of each identity and camera of "
+            "the gallery is a query"
+        )
+    if not splits["train"] and not splits["gallery"]:
         raise InputError(f"{tree.where}: no images in the train split")
-    if bool(splits["query"]) != bool(splits["gallery"]):
-        empty = "gallery" if splits["query"] else "query"
-        raise InputError(f"{tree.where}: no images in the {empty} split: give both")
-    found = {"other files": other, "images not used": pictures - len(rows)}
-    junk = sum(number == UNKNOWN for number in nobody.values())
+    junk = sum(
+        entry.identity == UNKNOWN for split in splits.values() for entry in split
+    )
     return Layout(
         splits=splits,
-        found=found | ({"junk images": junk} if junk else {}),
+        found={"junk images": junk} if junk else {},
         identity_names=tuple(identities) if identities else None,
+        columns=columns,
     )
 
 
-def _market_number(row: _Found) -> int | None:
-    """-1 or 0 of an identity that Market-1501 gives to nobody; ``None`` for others.
+def _has_area(box: Box) -> bool:
+    left, top, right, bottom = box
+    return right > left and bottom > top and right > 0 and bottom > 0
+
+
+def _published_number(row: _Found) -> int | None:
+    """-1 or 0 of an identity that a published set gives to nobody; else ``None``.
 
     People of one's own may well be numbered from 0: only the name tells.
     """
     if row.identity == "-1":
         return UNKNOWN
     name = normal_name(row.key).rpartition("/")[2]
-    match = MARKET.pattern.fullmatch(name) or DUKE.pattern.fullmatch(name)
-    if match is None or row.identity is None or int(match[1]) != 0:
+    rules = (MARKET.pattern, DUKE.pattern, MARS_NAME)
+    match = next(filter(None, (rule.fullmatch(name) for rule in rules)), None)
+    if match is None or row.identity is None:
         return None
-    return DISTRACTOR if re.fullmatch("0+", row.identity) else None
+    if row.identity == match[1] == "00-1":
+        return UNKNOWN
+    return DISTRACTOR if re.fullmatch("0+", row.identity + match[1]) else None
+
+
+def _examples(rows: Sequence[_Found]) -> list[str]:
+    """What a few names were read as, of different identities where there are some."""
+    told: dict[str | None, str] = {}
+    for row in sorted(rows, key=lambda row: row.key):
+        if row.identity is not None and row.identity not in told:
+            told[row.identity] = _told(row.key, row.identity, row.camera)
+    listed = list(told.values())
+    at = sorted({0, len(listed) // 2, len(listed) - 1})
+    return [listed[i] for i in at[:_EXAMPLES] if 0 <= i < len(listed)]
+
+
+def _told(key: str, identity: str | None, camera: str | None) -> str:
+    return f"{_quoted(key)} as {_labels(identity, camera)}"
+
+
+def _labels(identity: str | None, camera: str | None) -> str:
+    said = f"identity {_quoted(identity or '')}"
+    return said + (f", camera {_quoted(camera)}" if camera is not None else "")
+
+
+def _quoted(name: str) -> str:
+    return f"'{printable(name)}'"
 
 
 def _in_order(values: Iterable[str | None]) -> dict[str, int]:
@@ -228,8 +295,12 @@ def _in_order(values: Iterable[str | None]) -> dict[str, int]:
     return {value: i for i, value in enumerate(distinct, 1)}
 
 
+def _is_digits(value: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,10}", value) is not None and int(value) < _INT32
+
+
 def _camera_numbers(values: Iterable[str | None]) -> dict[str, int]:
     distinct = {value for value in values if value is not None}
-    if all(re.fullmatch(r"[0-9]{1,10}", v) and int(v) < _INT32 for v in distinct):
+    if all(map(_is_digits, distinct)):
         return {value: int(value) for value in distinct}
     return _in_order(distinct)

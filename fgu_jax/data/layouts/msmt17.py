@@ -3,7 +3,7 @@
 import re
 
 from fgu_jax.data.images import normal_name
-from fgu_jax.data.layouts.tree import Entry, Layout, Tree
+from fgu_jax.data.layouts.tree import Entry, Layout, Tree, reading_of
 from fgu_jax.errors import InputError
 
 LISTS = {
@@ -72,7 +72,9 @@ def read_msmt17(tree: Tree, *, prefix: str = "") -> Layout:
             raise InputError(
                 f"{tree.where}: the {split} lists are empty or name an image twice"
             )
-    return Layout(splits=splits, found={f"layout {version}": 1})
+    reasons = {prefix + listing: "a list of the dataset" for listing in LISTS}
+    reading = reading_of(tree, splits, reasons, otherwise="in none of the lists")
+    return Layout(splits=splits, found={f"layout {version}": 1}, reading=reading)
 
 
 def _entry(line: str, folder: str, where: str) -> Entry:

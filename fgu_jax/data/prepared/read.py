@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fgu_jax.data.layouts.tree import Entry, Layout
+from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 
 VERSION = "1.0.0"
@@ -79,13 +80,13 @@ def find_prepared(name: str, data_dir: Path) -> Prepared | None:
             if json.loads(info.read_bytes())["name"] != name:
                 continue
             metadata = json.loads((root / "metadata.json").read_bytes())
-            return Prepared(root, _layout(metadata), metadata)
+            return Prepared(root, _layout(metadata, str(root)), metadata)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _damaged(root, f"{type(error).__name__}: {error}") from error
     return None
 
 
-def _layout(metadata: Mapping) -> Layout:
+def _layout(metadata: Mapping, where: str) -> Layout:
     """Entries of all splits, junk included, as the source's own layout had them."""
     splits: dict[str, list[Entry]] = {"train": [], "query": [], "gallery": []}
     for split, entries in splits.items():
@@ -101,6 +102,14 @@ def _layout(metadata: Mapping) -> Layout:
         splits=splits,
         found=dict(metadata["found"]),
         identity_names=None if names is None else tuple(names),
+        reading=Reading(
+            where=where,
+            taken=sum(map(len, splits.values())),
+            left_out={
+                k: f"cannot be read: {w}" for k, w in metadata["skipped"].items()
+            },
+            notes=tuple(metadata.get("told", ())),
+        ),
     )
 
 

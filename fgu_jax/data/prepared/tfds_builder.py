@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
+from fgu_jax.data.decode import crop
 from fgu_jax.data.images import normal_name, row_order
 from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import MARKET, read_market
@@ -78,7 +79,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             yield (
                 row,
                 {
-                    "image": io.BytesIO(self.tree.read(entry.key)),
+                    "image": io.BytesIO(_encoded(self.tree, entry)),
                     "identity": UNKNOWN if entry.identity is None else entry.identity,
                     "camera": UNKNOWN if entry.camera is None else entry.camera,
                     "file_name": entry.name.encode("utf-8", "surrogateescape"),
@@ -108,6 +109,27 @@ class MSMT17(Builder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack MSMT17_V1 or MSMT17_V2 here."
 
 
+class CUHK03(Builder):
+    """CUHK03 in its new protocol's three folders."""
+
+    name = "cuhk03"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack CUHK03-NP's detected (or labeled) here."
+
+
+class VeRi(Builder):
+    """VeRi-776: image_train, image_query and image_test."""
+
+    name = "veri"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack VeRi here."
+
+
+class MARS(Builder):
+    """MARS: bbox_train, bbox_test and info."""
+
+    name = "mars"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack bbox_train.zip, bbox_test.zip, info here."
+
+
 class Folder(Builder):
     """Any tree of images; labels by a pattern or a table, or none."""
 
@@ -128,7 +150,19 @@ class Synthetic(Builder):
         return read_market(tree, MARKET)
 
 
-BUILDERS = {b.name: b for b in (Market1501, DukeMTMCReID, MSMT17, Folder, Synthetic)}
+BUILDERS = {
+    builder.name: builder
+    for builder in (
+        *(Market1501, DukeMTMCReID, MSMT17, CUHK03, VeRi, MARS),
+        *(Folder, Synthetic),
+    )
+}
+
+
+def _encoded(tree: Tree, entry: Entry) -> bytes:
+    """An image's bytes; of a box, those of its pixels alone."""
+    data = tree.read(entry.key)
+    return data if entry.box is None else crop(data, entry.box)
 
 
 def in_row_order(entries: list[Entry]) -> list[Entry]:

@@ -15,6 +15,7 @@ from fgu_jax.data.layouts.tree import FolderTree, Layout, Tree
 from fgu_jax.data.load import digest_of, read_table
 from fgu_jax.data.prepared.read import VERSION, Prepared, find_prepared
 from fgu_jax.data.published import PUBLISHED, canonical_name, count
+from fgu_jax.data.reading import Reading
 from fgu_jax.data.synthetic.settings import Settings
 from fgu_jax.data.synthetic.write import write_synthetic
 from fgu_jax.errors import InputError
@@ -33,6 +34,7 @@ class Report:
       published: what the dataset's own paper counts; empty where there is none.
       found: other things counted, such as ``Thumbs.db``.
       skipped: images that cannot be read, with the reason of each.
+      reading: what was taken of the files that are there, and what was left out.
     """
 
     root: Path
@@ -41,6 +43,7 @@ class Report:
     published: Mapping[str, int] = field(default_factory=dict)
     found: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    reading: Reading | None = None
 
 
 def prepare(
@@ -102,15 +105,18 @@ def prepare(
             counts=count(layout),
             published=PUBLISHED[name].counts if name in PUBLISHED else {},
             found={**layout.found, **_alike(layout)},
+            reading=layout.reading,
         )
         before = None if overwrite else find_prepared(name, data_dir)
         if before is not None:
             return _same(before, report, layout, made)
         skipped = _check(layout, tree, skip_bad, progress)
         note = {"made": made, "skipped": skipped, "source": _digest(layout)}
+        reading = _skipping(report, skipped).reading
+        note["told"] = ["when it was prepared:", *(reading.lines() if reading else ())]
         with whole_folder(root, mend=OTHER_PLACE) as half:
             _write(name, _without(layout, skipped), tree, half, note, progress)
-    return replace(report, again=False, skipped=skipped)
+    return _skipping(replace(report, again=False), skipped)
 
 
 def _layout(name: str, tree: Tree, labels: dict[str, str | None]) -> Layout:
@@ -128,7 +134,12 @@ def _same(before: Prepared, report: Report, layout: Layout, made: str) -> Report
             f"{str(before.root)!r} was prepared from other files or labels: name "
             "another data_dir, or replace it with --overwrite"
         )
-    return replace(report, root=before.root, skipped=note["skipped"])
+    return _skipping(replace(report, root=before.root), note["skipped"])
+
+
+def _skipping(report: Report, skipped: Mapping[str, str]) -> Report:
+    reading = report.reading and report.reading.without(skipped)
+    return replace(report, skipped=skipped, reading=reading)
 
 
 def _digest(layout: Layout) -> str:
@@ -161,6 +172,7 @@ def _check(
         names=tuple(str(entry.key) for entry in entries),
         keys=tuple(entry.key for entry in entries),
         source=source,
+        boxes=tuple(entry.box for entry in entries),
     )
     bad = images.find_bad(progress=progress)
     if bad and not skip_bad:

@@ -1,0 +1,62 @@
+"""Which queries have an image to find, and why where none has."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from fgu_jax.data import Labels
+from fgu_jax.retrieval.protocol import UNKNOWN, Protocol
+
+
+def any_match(query: Labels, gallery: Labels) -> bool:
+    """Whether any query has an image to find, as ``rank`` counts them.
+
+    >>> twice = Labels(identities=[7, 7], cameras=[1, 2])
+    >>> any_match(twice.take([0]), twice), any_match(twice.take([0]), twice.take([0]))
+    (True, False)
+    """
+    protocol = Protocol(
+        *(query.identities, gallery.identities, query.cameras, gallery.cameras, None),
+        *(query.copies, gallery.copies),
+    )
+    return any(len(protocol.of(row)[0]) for row in range(protocol.queries))
+
+
+def num_ranked(gallery: Labels) -> int:
+    """How many gallery images are ranked: all but those of nobody known.
+
+    >>> num_ranked(Labels(identities=[7, -1, 0], cameras=None))
+    2
+    """
+    return int(np.count_nonzero(gallery.identities != UNKNOWN))
+
+
+def why_none(query: Labels, gallery: Labels) -> str:
+    """Why no query has an image to find, and what can be done, in one line.
+
+    >>> one = Labels(identities=[7, 7], cameras=[1, 1])
+    >>> why_none(one.take([0]), one)[-69:]
+    'leave the camera out of the pattern or table, to rank within a camera'
+    """
+    why = (
+        f"none of {len(query)} queries has a match among {num_ranked(gallery)} gallery "
+        "images"
+    )
+    copied = replace(query, copies=None), replace(gallery, copies=None)
+    if any_match(*copied):
+        return f"{why} but copies of its own file: give other images of the same"
+    cameras = gallery.cameras
+    pairs = {*zip(query.identities.tolist(), _cameras(query), strict=True)}
+    alone = len(pairs) == len(gallery) or cameras is None
+    if not alone and any_match(*(replace(side, cameras=None) for side in copied)):
+        seen = np.unique(np.asarray(cameras))
+        of_one = f", and all are of camera {seen[0]}" if len(seen) == 1 else ""
+        return (
+            f"{why} (images of its identity and another camera){of_one}: leave the "
+            "camera out of the pattern or table, to rank within a camera"
+        )
+    return f"{why}: no identity has two images, or they are named otherwise in both"
+
+
+def _cameras(labels: Labels) -> list[int]:
+    return [0] * len(labels) if labels.cameras is None else labels.cameras.tolist()
