@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fgu_jax.config import Config
-from fgu_jax.config.located import find_table, is_table
+from fgu_jax.config.located import data_dirs, find_table, is_table
 from fgu_jax.data import (
     Dataset,
     Images,
@@ -117,7 +117,7 @@ def read_dataset(config: Config, progress: Progress | None) -> Dataset:
     drawn = Settings(seed=config.seed, difficulty=config.difficulty)
     dataset = load_dataset(
         config.dataset,
-        data_dir=config.data_dir,
+        data_dir=data_dirs(config.data_dir),
         settings=drawn if config.dataset == "synthetic" else None,
         skip_bad=config.skip_bad,
         pattern=pattern,
