@@ -169,8 +169,9 @@ def find_folder(name: str, data_dir: Path) -> Path:
             if re.sub("[^a-z0-9]", "", child.name.lower()).startswith(known.stem)
         )
 
-    for child in likely(data_dir):
-        for folder in (child, *likely(child)):
+    for child in (data_dir, *likely(data_dir)):
+        inside = (child / name for name in known.below)
+        for folder in (child, *inside, *likely(child)):
             if (folder / known.marker).exists():
                 return folder
     raise InputError(

@@ -1,4 +1,4 @@
-"""Names, endings and files of folders: nothing read wrongly, nothing left in silence."""
+"""Names, endings and files of folders: nothing read wrongly, none left in silence."""
 
 import os
 import shutil

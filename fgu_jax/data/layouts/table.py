@@ -155,7 +155,7 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
                 f"{len(header)}: put quotes around what holds the delimiter"
             )
         value = {role: cells[i].strip() for role, i in at.items()}
-        key = finder.find(value["image"])
+        key = finder.find(cells[at["image"]])
         if key is None:
             missing.append(f"line {line}: image {value['image']!r}")
             continue
@@ -224,7 +224,7 @@ def _parse(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
         io.StringIO(text, newline=""),
         delimiter=chosen,
         strict=True,
-        skipinitialspace=True,
+        skipinitialspace=any(cell.startswith((" ", '"')) for cell in best[1:]),
     )
     lines: list[tuple[int, list[str]]] = []
     try:
