@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from fgu_jax.config import Config
-from fgu_jax.data import Dataset, Images, leaks
+from fgu_jax.data import Dataset, Images
 from fgu_jax.evaluation.judge import Judge
 from fgu_jax.evaluation.results import best_epoch
 from fgu_jax.inference.network import variable_shapes
@@ -133,11 +133,9 @@ def open_session(
     """
     mesh = make_mesh(config.devices)
     names, images, judge, cameras, reading = _read(config, data, mesh, console)
-    leak_check = None
     # An array's rows are in its owner's order.
-    if data is None or isinstance(data, Dataset):
-        labels = judge.train_labels
-        leak_check = leaks.check(names, None if labels is None else labels.identities)
+    of_names = data is None or isinstance(data, Dataset)
+    leak_check = judge.leak_check(names) if of_names else None
     digest = fingerprint(names, images)
     processes.refuse_different({"digest": digest}, "the set of training images")
     say = functools.partial(console.print, markup=False)
