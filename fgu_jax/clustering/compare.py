@@ -1,12 +1,13 @@
 """How well clusters agree with the true identities, in counts that are exact."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fgu_jax.clustering.quality import contingency
-from fgu_jax.retrieval.protocol import as_labels
+from fgu_jax.errors import InputError
+from fgu_jax.retrieval.protocol import UNKNOWN, as_labels
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def compare(truth: ArrayLike, labels: ArrayLike) -> ClusterScores:
     Hirschberg, V-Measure, 2007; Vinh et al., JMLR 2010, NMI_sum.
     """
     person = as_labels(truth, "truth")
-    cells = contingency(as_labels(labels, "labels", len(person)), person)
+    cells = _contingency(as_labels(labels, "labels", len(person)), person)
     clusters, people = (
         np.bincount(which, cells.size).astype(np.int64)
         for which in (cells.cluster, cells.identity)
@@ -90,3 +91,54 @@ def _adjusted(both: int, same: int, together: int, every: int) -> float:
     chance = 2 * same * together
     most = (same + together) * every - chance
     return (2 * both * every - chance) / most if most else 1.0
+
+
+class _Contingency(NamedTuple):
+    """Images by cluster and identity: the cells that are not empty.
+
+    Attributes:
+      cluster, identity: int64 [cells], both dense.
+      size: int64 [cells], images in each.
+    """
+
+    cluster: np.ndarray
+    identity: np.ndarray
+    size: np.ndarray
+
+    def purity(self) -> float:
+        """Share of images that are of their cluster's commonest identity."""
+        commonest = np.zeros(self.cluster.max() + 1, np.int64)
+        np.maximum.at(commonest, self.cluster, self.size)
+        return float(commonest.sum() / self.size.sum())
+
+    def information(self) -> float:
+        """Mutual information over the mean of the two entropies."""
+        joint = self.size / self.size.sum()
+        first = np.bincount(self.cluster, joint)
+        second = np.bincount(self.identity, joint)
+        if len(first) == len(second) == 1:
+            return 1.0
+        mean_entropy = (_entropy(first) + _entropy(second)) / 2
+        chance = first[self.cluster] * second[self.identity]
+        information = joint @ np.log(joint / chance)
+        return float(np.clip(information / mean_entropy, 0, 1))
+
+
+def _contingency(cluster: np.ndarray, person: np.ndarray) -> _Contingency:
+    """The cells of the images whose identity is known.
+
+    Raises:
+      InputError: nobody is known.
+    """
+    known = person != UNKNOWN
+    if not known.any():
+        raise InputError(f"none of {len(person)} images has an identity (-1: unknown)")
+    person = np.unique(person[known], return_inverse=True)[1]
+    cluster = np.unique(cluster[known], return_inverse=True)[1]
+    width = int(person.max()) + 1
+    cells, size = np.unique(cluster * width + person, return_counts=True)
+    return _Contingency(cells // width, cells % width, size)
+
+
+def _entropy(shares: np.ndarray) -> float:
+    return float(-(shares @ np.log(shares)))

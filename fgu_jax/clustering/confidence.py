@@ -67,8 +67,8 @@ def standing(similarities: sp.csr_array, labels: ArrayLike) -> Standing:
     sums = _sums(similarities, own_cluster, len(size))
     row = np.repeat(np.arange(len(own_cluster)), np.diff(sums.indptr))
     inside = sums.indices == own_cluster[row]
-    own = np.bincount(row[inside], sums.data[inside], len(own_cluster))
-    own /= np.maximum(size[own_cluster] - 1, 1)
+    total = np.bincount(row[inside], sums.data[inside], len(own_cluster))
+    own = total / np.maximum(size[own_cluster] - 1, 1)
     row, other = row[~inside], sums.indices[~inside]
     mean = sums.data[~inside] / size[other]
     order = np.lexsort((-other, mean, row))  # the last of a row is the one

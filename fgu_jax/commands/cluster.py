@@ -1,14 +1,15 @@
-"""Clusters the images of any folder with a trained network."""
+"""Which images show the same individual: clusters of a folder, or of any features."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fgu_jax.commands.command_line import (
-    Parser,
-    add_folder_flags,
-    add_writing_flags,
-)
-from fgu_jax.runs.clusters import write_clusters
+from fgu_jax.commands.command_line import Parser, add_writing_flags
+from fgu_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from fgu_jax.inference.feature_file import Features
+    from fgu_jax.progress import Progress
 
 
 def parser(prog: str = "cluster.py") -> Parser:
@@ -16,72 +17,146 @@ def parser(prog: str = "cluster.py") -> Parser:
     made = Parser(
         prog=prog,
         description=__doc__
-        + " Without --clusters and --distance their number is where the mean "
-        "silhouette of the images is greatest, which needs no label.",
+        + " Told nothing, it finds their number by itself: docs/clustering.md.",
         epilog="Example: python experiments/cluster.py --checkpoint=runs/synthetic "
         "--images=photos --output=clusters.csv",
     )
-    add_folder_flags(made, "the CSV to write: image, cluster, confidence (0..1)")
+    add = made.add_argument
+    add("--checkpoint", help="a run's folder, or an exported one; with --images")
+    add("--images", help="any tree of images")
+    add(
+        "--features",
+        metavar="FILE",
+        help="in their place: an .npz of names and features [images, width] of any "
+        "tool (embed.py's, DINOv2's, ...), or an .npy beside --names",
+    )
+    add("--names", metavar="FILE", help="of --features: a file of one name a line")
+    add(
+        "--output",
+        required=True,
+        help="the CSV to write: image, cluster, confidence (0..1), nearest_cluster",
+    )
+    add(
+        "--pattern",
+        help="what names say, such as {identity}_c{camera}*.jpg, or a CSV file: known "
+        "identities give scores, and are used for nothing else",
+    )
+    add(
+        "--use_cameras",
+        action="store_true",
+        help="centre features by camera before they are compared; needs --pattern",
+    )
     stop = made.add_mutually_exclusive_group()
-    stop.add_argument("--clusters", type=int, metavar="K", help="how many, 2 or more")
+    stop.add_argument("--clusters", type=int, metavar="K", help="how many")
     stop.add_argument(
-        "--distance", type=float, metavar="D", help="merge up to this distance, 0..2"
+        "--distance",
+        type=float,
+        metavar="D",
+        help="merge up to this mean Jaccard distance, 0..1 (0.73)",
     )
-    made.add_argument(
-        "--criterion",
-        default="average",
-        choices=("average", "min", "max", "centroid", "median"),
-        help="distance between clusters (%(default)s); min alone needs no matrix of "
-        "all pairs, for very many images, but runs clusters together",
+    add(
+        "--answers",
+        metavar="FILE",
+        help="a CSV with the columns image, other, same (yes or no): pairs that are "
+        "kept together, or apart",
     )
-    made.add_argument(
+    add(
         "--part",
-        default="global",
-        choices=("global", "fused", "local"),
-        help="which feature (%(default)s, as in training)",
+        choices=("fused", "global", "local"),
+        help="which feature of the network (fused)",
     )
     add_writing_flags(made)
     return made
 
 
 def cluster(arguments: argparse.Namespace) -> None:
-    """Checks the output, embeds the folder, groups, writes."""
+    """Checks the output, has the features, clusters, writes, tells."""
     from rich.console import Console
 
     from fgu_jax import files
-    from fgu_jax.clustering import choose, confidence
-    from fgu_jax.inference import embedder, folder
+    from fgu_jax.clustering import clustering
+    from fgu_jax.evaluation.clusters import lines, scored
     from fgu_jax.progress import bar
+    from fgu_jax.runs.answers import read_answers
+    from fgu_jax.runs.clusters import write_clusters
 
+    _check(arguments)
     output = Path(arguments.output)
     files.check_output(output, overwrite=arguments.overwrite, endings=(".csv",))
-    choose.check_wanted(arguments.clusters, arguments.distance)
-    network = embedder.load(arguments.checkpoint)
     console = Console(highlight=False, soft_wrap=True)
     with bar(console) as progress:
-        found = folder.embed_folder(
-            network,
-            arguments.images,
-            part=arguments.part,
-            skip_bad=arguments.skip_bad,
-            progress=progress,
-        )
-        grouped = choose.group(
-            found.features,
-            number=arguments.clusters,
-            distance=arguments.distance,
-            criterion=arguments.criterion,
-            progress=progress,
-        )
-    sure = confidence.confidences(found.features, grouped.labels)
-    write_clusters(output, found.names, grouped.labels, sure)
-    for line in found.reading.lines():
+        found = _features(arguments, progress)
+    for line in (*(found.reading.lines() if found.reading else ()), *found.notes):
         console.print(line, markup=False)
-    if grouped.tried:
-        shown = ", ".join(f"{number}: {value:.3f}" for number, value in grouped.tried)
-        console.print(f"silhouette by number of clusters: {shown}", markup=False)
-    console.print(
-        f"{len(found.names)} images in {grouped.num_clusters} clusters, mean "
-        f"confidence {sure.mean():.2f}, in {output}",
-        markup=False,
+    cameras = None if found.labels is None else found.labels.cameras
+    if arguments.use_cameras and cameras is None:
+        raise InputError(
+            f"--use_cameras, but {arguments.pattern!r} tells no camera: add {{camera}} "
+            "to it, or leave --use_cameras out"
+        )
+    same, apart = read_answers(arguments.answers, found.names)
+    made = clustering(
+        found.features,
+        max_distance=arguments.distance,
+        num_clusters=arguments.clusters,
+        cameras=cameras if arguments.use_cameras else None,
+        must_link=same,
+        cannot_link=apart,
+    )
+    write_clusters(output, found.names, made.labels, made.standing)
+    for line in lines(made, scored(made.labels, found.labels)):
+        console.print(line, markup=False)
+    console.print(f"{len(found.names)} images, in {output}", markup=False)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuses flags that do not go together, before any work is done."""
+    given = {k: v for k, v in vars(arguments).items() if v not in (None, False)}
+    of_network = given.keys() & {"checkpoint", "images", "part", "skip_bad"}
+    if "features" in given:
+        if of_network:
+            raise InputError(
+                f"--features and --{min(of_network)}: features are ready, leave "
+                f"--{min(of_network)} out"
+            )
+    elif not {"checkpoint", "images"} <= given.keys():
+        raise InputError(
+            "give --checkpoint=RUN and --images=FOLDER, or --features=FILE.npz"
+        )
+    elif "names" in given:
+        raise InputError("--names goes with --features: leave it out")
+    if "use_cameras" in given and "pattern" not in given:
+        raise InputError(
+            "--use_cameras without --pattern: say where names hold the camera, as in "
+            "--pattern={identity}_c{camera}*.jpg"
+        )
+    if arguments.distance is not None and not 0 <= arguments.distance <= 1:
+        raise InputError(
+            f"distance is {arguments.distance}: give 0 to 1, a mean Jaccard distance"
+        )
+    if arguments.clusters is not None and arguments.clusters < 1:
+        raise InputError(f"clusters is {arguments.clusters}: give 1 or more")
+
+
+def _features(arguments: argparse.Namespace, progress: "Progress") -> "Features":
+    from fgu_jax.config.located import find_table, is_table
+    from fgu_jax.inference import embedder, folder
+    from fgu_jax.inference.feature_file import read_features
+
+    pattern, table = arguments.pattern, None
+    if pattern is not None and is_table(pattern):
+        table = find_table(pattern, arguments.images or ".")
+        pattern = None
+    if arguments.features is not None:
+        return read_features(
+            arguments.features, arguments.names, pattern=pattern, table=table
+        )
+    return folder.embed_folder(
+        embedder.load(arguments.checkpoint),
+        arguments.images,
+        part=arguments.part or "fused",
+        skip_bad=arguments.skip_bad,
+        pattern=pattern,
+        table=table,
+        progress=progress,
     )

@@ -34,7 +34,7 @@ def embed(arguments: argparse.Namespace) -> None:
     from rich.console import Console
 
     from fgu_jax import files
-    from fgu_jax.inference import embedder, folder
+    from fgu_jax.inference import embedder, feature_file, folder
     from fgu_jax.progress import bar
 
     output = Path(arguments.output)
@@ -50,8 +50,8 @@ def embed(arguments: argparse.Namespace) -> None:
             skip_bad=arguments.skip_bad,
             progress=progress,
         )
-    folder.write_features(output, found, network, part=arguments.part)
-    for line in found.reading.lines():
+    feature_file.write_features(output, found, network, part=arguments.part)
+    for line in found.reading.lines() if found.reading else ():
         console.print(line, markup=False)
     count, width = found.features.shape
     console.print(f"{count} images, {width} numbers each, in {output}", markup=False)

@@ -11,18 +11,23 @@ from typing import Literal
 import numpy as np
 
 from fgu_jax import retrieval
-from fgu_jax.clustering import quality
+from fgu_jax.clustering import compare
 from fgu_jax.data import Dataset, Images, Labels, leaks, open_images
 from fgu_jax.data.copies import find_copies
 from fgu_jax.evaluation.matches import any_match, why_none
 from fgu_jax.handcrafted.histogram import color_histogram
 from fgu_jax.inference.passes import fused
 from fgu_jax.progress import Progress
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 # Images uint8 [N, H, W, 3] to (global [N, D], patches [U, N, d]).
 Embed = Callable[[Images], tuple[np.ndarray, np.ndarray]]
 
 REPORTED = ("rank1", "rank5", "rank10", "mAP", "mINP")
+CLUSTER_SCORES = (
+    *("purity", "nmi", "ari", "v_measure"),
+    *("pair_precision", "pair_recall", "pair_f1"),
+)
 _BLOCK = 512  # images described at once
 
 
@@ -144,21 +149,19 @@ class Judge:
         return _reported(self._rank(query, gallery), name)
 
     def clusters(self, clusters: np.ndarray) -> dict[str, float]:
-        """``purity`` and ``nmi`` of the training images' clusters, for the log only.
+        """Scores of the training images' clusters, for the log only.
 
         Images of cluster -1 are not learnt from now, and are left out, as are those of
         nobody known (identity -1).
         """
         if self.train_labels is None:
             return {}
-        grouped = (clusters >= 0) & (self.train_labels.identities >= 0)
+        identities = self.train_labels.identities
+        grouped = (clusters >= 0) & (identities >= 0)
         if not grouped.any():
             return {}
-        clusters, identities = clusters[grouped], self.train_labels.identities[grouped]
-        return {
-            "purity": quality.purity(clusters, identities),
-            "nmi": quality.normalized_mutual_information(clusters, identities),
-        }
+        scores = compare(np.where(grouped, identities, UNKNOWN), clusters)
+        return {name: getattr(scores, name) for name in CLUSTER_SCORES}
 
     def _rank(self, query: np.ndarray, gallery: np.ndarray) -> retrieval.Metrics:
         assert self.test is not None

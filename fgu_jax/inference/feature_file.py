@@ -1,22 +1,32 @@
 """Features in a file: those that ``embed`` writes, and those of any other tool."""
 
+import csv
 import dataclasses
 import json
 import zipfile
-from collections.abc import Mapping
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from fgu_jax._version import __version__
+from fgu_jax.data import Labels
+from fgu_jax.data.layouts.folder import read_names
+from fgu_jax.data.load import read_table
+from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
-from fgu_jax.messages import short
+from fgu_jax.messages import first_line, short
+from fgu_jax.retrieval.protocol import UNKNOWN
 
-NAMES = ("names", "name", "paths", "path", "images", "image", "files", "filenames")
-NAMES += ("image_names", "image_paths", "image_ids", "image_id", "ids", "keys")
-FEATURES = ("features", "feature", "feats", "embeddings", "embedding", "vectors", "x")
+NAMES = frozenset(
+    ("names", "name", "paths", "path", "images", "image", "files", "filenames", "keys")
+) | {"image_names", "image_paths", "image_ids", "image_id", "ids"}
+FEATURES = frozenset(
+    ("features", "feature", "feats", "embeddings", "embedding", "vectors", "x")
+)
+_BEGINNINGS = (b"\x93NUM", b"PK\x03\x04", b"PK\x05\x06")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,31 +36,45 @@ class Features:
     Attributes:
       names: [N]; of a folder relative to it, NFC, with ``/``, in row order, which is
         that of a hash of the name: the same however the folder is listed.
-      features: float32 [N, F]; of our networks unit rows.
-      skipped: images that cannot be read, and why; empty unless they were let pass.
+      features: float32 [N, F], unit rows.
+      labels: identities and cameras by the names, where they were asked for.
+      reading: of a folder: what was taken of the files there, and what was left out.
+      notes: what else was understood of the names, a line each.
     """
 
     names: tuple[str, ...]
     features: np.ndarray
-    skipped: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    labels: Labels | None = None
+    reading: Reading | None = None
+    notes: tuple[str, ...] = ()
 
 
-def write_features(path: Path, found: Features, embedder: Embedder, *, part: str):
-    """Writes ``names`` [N], ``features`` float32 [N, F] and ``run``, whole or not.
+def write_features(
+    path: Path, found: Features, embedder: Embedder, *, part: str
+) -> None:
+    """Writes the features of images, whole or not; the ending says how.
+
+    ``.csv`` has a line an image: ``image``, then ``f0`` to ``fF-1`` with nine digits,
+    which give every float32 back. Anything else is an ``.npz`` of ``names`` [N],
+    ``features`` float32 [N, F] and ``run``.
 
     ``run`` is a JSON text: ``identity`` of the network (two files with the same one
-    can be compared), ``step``, ``part``, ``fgu_jax`` (version) and ``config``. Read it
-    with ``numpy.load(path)``; nothing in it is pickled.
+    can be compared), ``step``, ``part``, ``fgu_jax`` (version), ``config`` and
+    ``reading``. Read it with ``numpy.load(path)``; nothing in it is pickled.
 
     Raises:
       InputError: the file cannot be written, or the disk is full.
     """
+    if path.suffix.lower() == ".csv":
+        _write_csv(path, found)
+        return
     run = {
         "identity": embedder.identity,
         "step": embedder.step,
         "part": part,
         "fgu_jax": __version__,
         "config": json.loads(embedder.config.to_json()),
+        "reading": None if found.reading is None else found.reading.record(),
     }
     with whole_file(path) as scratch, scratch.open("wb") as file:
         np.savez(
@@ -61,7 +85,24 @@ def write_features(path: Path, found: Features, embedder: Embedder, *, part: str
         )
 
 
-def read_features(path: str | Path, names: str | Path | None = None) -> Features:
+def _write_csv(path: Path, found: Features) -> None:
+    with (
+        whole_file(path) as scratch,
+        scratch.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f,
+    ):
+        writer = csv.writer(f)
+        writer.writerow(["image", *(f"f{k}" for k in range(found.features.shape[1]))])
+        for name, feature in zip(found.names, found.features, strict=True):
+            writer.writerow([name, *(f"{value:.9g}" for value in feature)])
+
+
+def read_features(
+    path: str | Path,
+    names: str | Path | None = None,
+    *,
+    pattern: str | None = None,
+    table: str | Path | None = None,
+) -> Features:
     """Features and names that any tool wrote.
 
     Args:
@@ -70,9 +111,10 @@ def read_features(path: str | Path, names: str | Path | None = None) -> Features
         an .npy of features, [N, F].
       names: a file of one name a line, or an .npy of names; needed where ``path``
         holds none.
+      pattern, table: where the names' labels come from, as of ``load_dataset``.
 
     Returns:
-      ``Features``, rows in the file's order, not yet of unit length.
+      ``Features``, rows in the file's order, of unit length.
 
     Raises:
       InputError: a file that is none of these, lengths that differ, names that come
@@ -114,28 +156,49 @@ def read_features(path: str | Path, names: str | Path | None = None) -> Features
             f"{len(twice)} of {len(unique)} names come more than once, such as "
             f"{short(twice[0])}: give each image one row"
         )
-    return Features(listed, _checked(features, listed))
+    unit = _checked(features, listed)
+    if pattern is None and table is None:
+        return Features(listed, unit)
+    entries, notes = read_names(
+        listed, str(path), pattern=pattern, table=read_table(table)
+    )
+    cameras = None
+    if any(entry is not None and entry.camera is not None for entry in entries):
+        cameras = np.array([(entry and entry.camera) or 0 for entry in entries])
+    identities = [UNKNOWN if e is None else e.identity for e in entries]
+    labels = Labels(
+        identities=np.array([UNKNOWN if i is None else i for i in identities]),
+        cameras=cameras,
+    )
+    return Features(listed, unit, labels, notes=tuple(notes))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {"features": found}
-        with found:
+        with path.open("rb") as file:
+            if file.read(4) not in _BEGINNINGS:
+                raise InputError(
+                    f"{path} is no .npz or .npy file: save features as one"
+                )
+            file.seek(0)
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return {"features": found}
             return {key: found[key] for key in found.files}
     except FileNotFoundError:
         raise InputError(f"{path} is not there: name an .npz or .npy file") from None
     except OSError as error:
         why = error.strerror or "it is damaged"
         raise InputError(f"{path} cannot be read: {why}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        if "allow_pickle" in str(error) or "pickled" in str(error):
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle" in str(error):
             raise InputError(
                 f"{path} holds Python objects, which are not read: save names by "
                 "np.array(names, dtype=str) and features as one array of numbers"
             ) from error
-        raise InputError(f"{path} is no whole .npz or .npy file: {error}") from error
+        raise InputError(
+            f"{path} is no whole .npz or .npy file: {first_line(error)}"
+        ) from error
 
 
 def _key(arrays, known, fits, what: str, path: Path) -> str | None:
@@ -200,8 +263,9 @@ def _checked(features: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         zero = ~part.any(axis=1)
         wrong["not finite"] += (low + np.flatnonzero(~finite)).tolist()
         wrong["all 0"] += (low + np.flatnonzero(zero)).tolist()
-        largest = np.abs(part).max(axis=1, keepdims=True)
-        scaled = part / np.where(finite & ~zero, largest[:, 0], 1)[:, None]
+        part[~finite] = 0
+        largest = np.abs(part).max(axis=1, keepdims=True)  # whose square may not be
+        scaled = part / np.where(largest > 0, largest, 1)
         length = np.linalg.norm(scaled, axis=1, keepdims=True)
         out[low : low + 4096] = scaled / np.where(length > 0, length, 1)
     for what, rows in wrong.items():

@@ -3,10 +3,13 @@
 import dataclasses
 
 import numpy as np
+import scipy.sparse as sp
 
+from fgu_jax.clustering import Clustering
 from fgu_jax.config import Config
 from fgu_jax.data import Images, Labels
 from fgu_jax.errors import InputError
+from fgu_jax.evaluation.clusters import lines, scored
 from fgu_jax.evaluation.judge import Embed, Judge, Split
 from fgu_jax.inference.passes import fused
 from fgu_jax.retrieval import Metrics
@@ -52,6 +55,8 @@ class ReportData:
       global_features: float [N, D], unit rows.
       train_labels: of the training images, or ``None``; shown, never learnt from.
       retrieval: query and gallery, or ``None`` where nothing can be ranked.
+      similarities: sparse [N, N], the graph that was clustered, or ``None``.
+      told: of the clusters, a sentence each.
     """
 
     config: Config
@@ -63,6 +68,8 @@ class ReportData:
     global_features: np.ndarray
     train_labels: Labels | None = None
     retrieval: Retrieval | None = None
+    similarities: sp.csr_array | None = None
+    told: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.history:
@@ -122,14 +129,15 @@ def gather(
     *,
     names: tuple[str, ...],
     images: Images,
-    clusters: np.ndarray,
+    made: Clustering,
     judge: Judge,
     embed: Embed,
 ) -> ReportData:
     """A finished run's arrays, its features by the network as it is now.
 
     Args:
-      config, history, names, images, clusters: as in ``ReportData``.
+      config, history, names, images: as in ``ReportData``.
+      made: the clusters that the run ends with.
       judge: who alone has labels; what it found last is of this network, or nothing.
       embed: images uint8 [N, H, W, 3] to global [N, D] and patches [U, N, d], known
         from the last epoch where it embeds each set once.
@@ -148,7 +156,9 @@ def gather(
         history=history,
         names=names,
         images=images,
-        clusters=clusters,
+        clusters=made.labels,
+        similarities=made.graph.similarities,
+        told=tuple(lines(made, scored(made.labels, judge.train_labels))),
         patches=patches,
         global_features=global_features,
         train_labels=judge.train_labels,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fgu_jax import clustering
 from fgu_jax.report.data import ReportData
 from fgu_jax.report.sheet import Cell, Mark, Row, draw_rows
 from fgu_jax.report.style import Picture, Theme
@@ -91,6 +92,102 @@ def loosest(data: ReportData) -> Picture | None:
     )
 
 
+def alike(data: ReportData) -> Picture | None:
+    """The pairs of clusters that are most alike: what may have to be joined."""
+    if data.similarities is None:
+        return None
+    pairs, similarity = clustering.alike(data.similarities, data.clusters, CLUSTERS)
+    if not len(pairs):
+        return None
+    members = _members(data.clusters)
+    rows = []
+    for pair, value in zip(pairs.tolist(), similarity, strict=True):
+        chosen = [_outward(data, members[c], IMAGES // 2) for c in pair]
+        sizes = [len(members[c]) for c in pair]
+        heading = (
+            f"clusters {pair[0]} ({sizes[0]} images) and {pair[1]} ({sizes[1]}): "
+            f"similarity {value:.2f}"
+        )
+        rows.append((heading, np.concatenate(chosen), len(chosen[0])))
+    return _listed(
+        data,
+        rows,
+        stem="clusters-alike",
+        title="The most alike pairs of clusters",
+        caption=(
+            "Pairs that would be merged next: the same individual twice, or two that "
+            f"look alike. At most {IMAGES // 2} images each, from the middle outwards"
+        ),
+        alt=f"{len(rows)} rows of images, each of two clusters that are alike.",
+    )
+
+
+def nowhere(data: ReportData) -> Picture | None:
+    """Images that fit nowhere: alone, or least like the rest of their cluster."""
+    if data.similarities is None or not len(data.clusters):
+        return None
+    found = clustering.standing(data.similarities, data.clusters)
+    order = np.lexsort((found.other, found.confidence))
+    alone = np.bincount(data.clusters)[data.clusters] == 1
+    rows = []
+    for start in range(0, min(len(order), 3 * IMAGES), IMAGES):
+        chosen = order[start : start + IMAGES]
+        lone = int(alone[chosen].sum())
+        sure = found.confidence[chosen].max()
+        heading = f"{lone} alone, confidence up to {sure:.2f}"
+        rows.append((heading, chosen, 0))
+    return _listed(
+        data,
+        rows,
+        stem="clusters-nowhere",
+        title="Images that fit nowhere",
+        caption=(
+            f"{int(alone.sum()):,} images are alone in their cluster; these are the "
+            "least sure of all, and the least like any other cluster come first"
+        ),
+        alt=f"{len(rows)} rows of images that no cluster is sure of.",
+    )
+
+
+def _listed(
+    data: ReportData,
+    rows: list[tuple[str, np.ndarray, int]],
+    *,
+    stem: str,
+    title: str,
+    caption: str,
+    alt: str,
+) -> Picture:
+    """A sheet: of each row its heading, its images, how many stand apart in front."""
+    labels = data.train_labels
+    said = "" if labels is None else ". The number is the identity"
+
+    def cell(row: int) -> Cell:
+        if labels is None:
+            return Cell(data.images[row])
+        identity = int(labels.identities[row])
+        name = "unknown" if identity == UNKNOWN else str(identity)
+        return Cell(data.images[row], words=name)
+
+    drawn = [Row(title, tuple(map(cell, chosen)), lead) for title, chosen, lead in rows]
+
+    def draw(theme: Theme) -> "Figure":
+        return draw_rows(theme, drawn)
+
+    return Picture(
+        stem=stem,
+        title=title,
+        caption=f"{caption}{said}.",
+        alt=alt,
+        draw=draw,
+        is_sheet=True,
+        listing=tuple(
+            (heading, tuple(data.names[row] for row in chosen))
+            for heading, chosen, _ in rows
+        ),
+    )
+
+
 def _members(clusters: np.ndarray) -> dict[int, np.ndarray]:
     """Rows of each cluster, in row order."""
     order = np.argsort(clusters, kind="stable")
@@ -130,13 +227,13 @@ def _distances(data: ReportData, rows: np.ndarray) -> np.ndarray:
     return np.linalg.norm(features - features.mean(axis=0, keepdims=True), axis=1)
 
 
-def _evenly(rows: np.ndarray) -> np.ndarray:
-    places = np.linspace(0, len(rows) - 1, min(IMAGES, len(rows)))
+def _evenly(rows: np.ndarray, most: int = IMAGES) -> np.ndarray:
+    places = np.linspace(0, len(rows) - 1, min(most, len(rows)))
     return rows[places.round().astype(int)]
 
 
-def _outward(data: ReportData, rows: np.ndarray) -> np.ndarray:
-    return _evenly(rows[np.argsort(_distances(data, rows), kind="stable")])
+def _outward(data: ReportData, rows: np.ndarray, most: int = IMAGES) -> np.ndarray:
+    return _evenly(rows[np.argsort(_distances(data, rows), kind="stable")], most)
 
 
 def _by_identity(identities: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -79,6 +79,10 @@ def _pictures(data: ReportData) -> tuple[dict[str, list[Picture]], dict[str, str
         of_clusters.append(groups.mixed(data))
         if of_clusters[1] is None:
             notes["clusters"] = "No cluster holds images of two identities."
+    of_clusters += [groups.alike(data), groups.nowhere(data)]
+    if data.told:
+        told = " ".join(f"{line[0].upper()}{line[1:]}." for line in data.told)
+        notes["clusters"] = " ".join(filter(None, [notes.get("clusters"), told]))
     sections = {
         "training": [curves.losses(data.history), curves.clusters(data.history)],
         "retrieval": in_retrieval,

@@ -84,6 +84,15 @@ class RunRecord:
         self._session["warnings"].append({"epoch": epoch, "message": message})
         self._write()
 
+    def clusters(self, found: dict[str, Any]) -> None:
+        """Keeps what is told of the clusters that the run ends with.
+
+        Raises:
+          NotWritten: the file cannot be written.
+        """
+        self._session["clusters"] = found
+        self._write()
+
     def _write(self) -> None:
         text = json.dumps({"sessions": self._sessions}, indent=1) + "\n"
         files.replace(self._path, text)

@@ -58,7 +58,8 @@ def run(
     mesh = make_mesh(1)
     folder.check(config)
     with bar(console) as progress:
-        names, images, judge, _, reading = open_data(config, data, progress)
+        opened = open_data(config, data, progress)
+    images, judge, reading = opened.images, opened.judge, opened.reading
     say = functools.partial(console.print, markup=False)
     for line in [*(reading.lines() if reading else ()), judge.note]:
         if line:
@@ -72,7 +73,7 @@ def run(
     gallery = judge.test[1]
     leak_check = None
     if judge.train_labels is not None:
-        leak_check = leaks.check(names, judge.train_labels.identities)
+        leak_check = leaks.check(opened.names, judge.train_labels.identities)
     with folder.held(config, say):
         history = _finished(config)
         if not history:
@@ -91,7 +92,7 @@ def run(
                 tracker.epoch(*_measured(config, images, judge, console))
             history = tracker.history
         print_summary(console, config, history, config.directory, judge.protocol)
-    return names, history
+    return opened.names, history
 
 
 def _measured(

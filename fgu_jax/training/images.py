@@ -1,9 +1,10 @@
 """The images of a run: opened once, cut in two. Training sees no label of them."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,14 +33,15 @@ from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import Progress
 
 
-class Opened(NamedTuple):
-    """What a run reads.
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """The images of a run.
 
     Attributes:
-      names: [N], of the training images.
-      images: uint8 [N, height, width, 3] in row order (decoded, or a stream of them
-        where they would not fit).
-      judge: who alone has labels.
+      names: [N].
+      images: uint8 [N, height, width, 3] in row order: decoded, or a stream of them
+        where they would not fit.
+      judge: who alone is handed labels.
       cameras: int32 [N], where ``use_cameras`` asks for them.
       reading: what was read of the files that are there; ``None`` of an array.
     """
@@ -47,8 +49,8 @@ class Opened(NamedTuple):
     names: tuple[str, ...]
     images: Images
     judge: Judge
-    cameras: np.ndarray | None
-    reading: Reading | None
+    cameras: np.ndarray | None = None
+    reading: Reading | None = None
 
 
 def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
@@ -60,6 +62,9 @@ def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
         ``config.dataset``.
       progress: of reading.
 
+    Returns:
+      ``Opened``.
+
     Raises:
       InputError: data that is missing, unreadable, or of another size or type; no
         cameras where they are asked for.
@@ -70,7 +75,7 @@ def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
         if not given.is_one_array(data) or data.shape[1:3] != size:
             data = _sized(data, size)
         names = tuple(f"{row:08d}" for row in range(len(data)))
-        return Opened(names, data, Judge(None, *size), None, None)
+        return Opened(names, data, Judge(None, *size))
     dataset = data if data is not None else read_dataset(config, progress)
     judge = Judge(
         dataset,
@@ -81,9 +86,8 @@ def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
     )
     images: ImageSet = dataset.train  # from here on: pictures, names, no identity
     pixels = open_images(images, *size, stream=config.stream, progress=progress)
-    return Opened(
-        images.names, pixels, judge, _cameras(config, dataset), dataset.reading
-    )
+    cameras = _cameras(config, dataset)
+    return Opened(images.names, pixels, judge, cameras, dataset.reading)
 
 
 def _cameras(config: Config, dataset: Dataset | None) -> np.ndarray | None:

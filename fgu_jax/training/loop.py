@@ -16,19 +16,20 @@ from jax.sharding import PartitionSpec as P
 from rich.console import Console
 
 from fgu_jax import files, report
-from fgu_jax.clustering.confidence import confidences
+from fgu_jax.clustering import Clustering, clustering
 from fgu_jax.config import Config
 from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.errors import InputError
+from fgu_jax.evaluation import clusters as told
 from fgu_jax.evaluation.results import announce, best_epoch, print_summary
 from fgu_jax.inference.network import variable_shapes
+from fgu_jax.inference.passes import fused
 from fgu_jax.networks import global_dim
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import bar
 from fgu_jax.runs.clusters import write_clusters
 from fgu_jax.training import baselines, health
-from fgu_jax.training.regrouping import settle
 from fgu_jax.training.session import Session, open_session
 from fgu_jax.training.start import first_variables
 from fgu_jax.training.state import (
@@ -192,26 +193,36 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
 
 
 def finish(session: Session, state: TrainState) -> Run:
-    """``clusters.csv``, the summary and the report, of features that are there."""
+    """``clusters.csv``, the summary and the report, of features that are there.
+
+    Clusters for people are made of the result's fused features by ``clustering``,
+    whatever training made its own by.
+    """
     config, judge, tracker = session.config, session.judge, session.tracker
     directory, names = config.directory, session.names
     with bar(tracker.console) as progress:
-        features = session.embed(session.images, progress)[0]
-    clusters = settle(features, jax.device_get(state.labels))
-    sure = confidences(features, clusters)
+        features = session.embed(session.images, progress)
+    made = clustering(fused(*features)["fused"], cameras=session.cameras)
 
     def write_table():
         with files.writing(directory / "clusters.csv"):
-            write_clusters(directory / "clusters.csv", names, clusters, sure)
+            write_clusters(
+                directory / "clusters.csv", names, made.labels, made.standing
+            )
 
     processes.on_first(write_table)
     print_summary(tracker.console, config, tracker.history, directory, judge.protocol)
+    scores = told.scored(made.labels, judge.train_labels)
+    if session.record is not None:
+        session.record.clusters(told.record(made, scores))
+    for line in told.lines(made, scores):
+        tracker.console.print(f"clusters.csv: {line}", markup=False)
     if config.report:
-        page = _report(session, clusters)
+        page = _report(session, made)
         if page is not None:
             tracker.console.print(f"report in {page}", markup=False)
     processes.wait()
-    return Run(directory, config, tracker.history, clusters, names)
+    return Run(directory, config, tracker.history, made.labels, names)
 
 
 def _restored(session: Session) -> TrainState:
@@ -275,7 +286,7 @@ def _keep(session: Session, state: TrainState, record: dict, times: list) -> Non
         raise Stopped(stop.signum)
 
 
-def _report(session: Session, clusters: np.ndarray) -> Path | None:
+def _report(session: Session, made: Clustering) -> Path | None:
     """Writes the report; the first process gets its page."""
     config, directory = session.config, session.config.directory
     with bar(session.tracker.console) as progress:
@@ -284,7 +295,7 @@ def _report(session: Session, clusters: np.ndarray) -> Path | None:
             session.tracker.history,
             names=session.names,
             images=session.images,
-            clusters=clusters,
+            made=made,
             judge=session.judge,
             embed=functools.partial(session.embed, progress=progress),
         )

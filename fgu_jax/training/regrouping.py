@@ -6,8 +6,7 @@ from jax.sharding import Mesh
 
 from fgu_jax import clustering
 from fgu_jax.clustering.cameras import centred
-from fgu_jax.clustering.kmeans import kmeans, nearest_centres, reliable_samples
-from fgu_jax.clustering.means import cluster_centres
+from fgu_jax.clustering.kmeans import kmeans, reliable_samples
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 from fgu_jax.inference.passes import fused
@@ -139,28 +138,6 @@ def kmeans_clusters(config: Config, num_images: int) -> int:
             "fewer"
         )
     return count
-
-
-def settle(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Clusters of all images: those left out go to the nearest mean of the others.
-
-    Args:
-      features: float [N, D].
-      labels: int [N], dense but for -1.
-
-    Returns:
-      int32 [N], dense.
-
-    >>> settle(np.array([[0.0], [9.0], [8.0]]), np.array([0, 1, -1])).tolist()
-    [0, 1, 1]
-    """
-    labels = np.array(labels, np.int32)
-    out = labels == LEFT_OUT
-    if out.any():
-        rows = int(labels.max()) + 1
-        centres = cluster_centres(features[~out], labels[~out], rows=rows)
-        labels[out] = nearest_centres(features[out], centres)
-    return labels
 
 
 def _by_neighbourhoods(

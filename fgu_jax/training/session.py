@@ -132,7 +132,8 @@ def open_session(
       InputError: anything that a user can mend, in one line.
     """
     mesh = make_mesh(config.devices)
-    names, images, judge, cameras, reading = _read(config, data, mesh, console)
+    opened = _read(config, data, mesh, console)
+    names, images, judge = opened.names, opened.images, opened.judge
     # An array's rows are in its owner's order.
     of_names = data is None or isinstance(data, Dataset)
     leak_check = judge.leak_check(names) if of_names else None
@@ -152,7 +153,7 @@ def open_session(
                 mesh=mesh,
                 fingerprint=digest,
                 num_images=len(images),
-                reading=None if reading is None else reading.record(),
+                reading=None if opened.reading is None else opened.reading.record(),
                 step=checkpoints.latest() or 0,
                 leak_check=dataclasses.asdict(leak_check) if leak_check else None,
             )
@@ -170,7 +171,7 @@ def open_session(
             mesh=mesh,
             names=names,
             images=images,
-            cameras=cameras,
+            cameras=opened.cameras,
             judge=judge,
             checkpoints=checkpoints,
             past=past,

@@ -1,171 +1,108 @@
-"""Confidence of an image's cluster, its file, and where grouping stops."""
-
-import csv
+"""How images stand to their clusters, against a loop over a dense matrix."""
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fgu_jax.clustering import choose as grouping
-from fgu_jax.clustering import confidence as clusters
+from fgu_jax.clustering import alike, clustering, standing
 from fgu_jax.errors import InputError
-from fgu_jax.runs.clusters import write_clusters
 
 
-def _slow_confidences(x, own):
-    found = np.zeros(len(x))
-    for i in range(len(x)):
-        mine = [j for j in range(len(x)) if own[j] == own[i] and j != i]
-        others = [
-            np.linalg.norm(x[i] - x[own == c].mean(axis=0))
-            for c in set(own.tolist())
-            if c != own[i]
-        ]
-        if not mine or not others:
-            continue
-        a = np.linalg.norm(x[i] - x[mine].mean(axis=0))
-        found[i] = max(0.0, 1 - a / min(others)) if min(others) > 0 else 0.0
-    return found
+def _graph(seed, count, share=0.4):
+    random = np.random.default_rng(seed)
+    dense = random.random((count, count)) * (random.random((count, count)) < share)
+    dense = np.triu(dense, 1).astype(np.float32)
+    labels = random.integers(0, max(1, count // 3), count)
+    return dense + dense.T, np.unique(labels, return_inverse=True)[1]
 
 
-@pytest.mark.parametrize("num_images", [2, 30, 1500])
-def test_confidences_against_a_loop(num_images):
-    rng = np.random.default_rng(num_images)
-    x = rng.normal(size=(num_images, 5)).astype(np.float32) + 3
-    own = np.unique(rng.integers(0, 7, num_images), return_inverse=True)[1]
-    found = clusters.confidences(x, own)
-    np.testing.assert_allclose(found, _slow_confidences(x.astype(float), own), 1e-9)
-    assert found.min() >= 0
-    assert found.max() <= 1
+def _slow(dense, labels):
+    """own, other similarity, nearest: mean over the images of a cluster."""
+    own, other, nearest = [], [], []
+    for i in range(len(labels)):
+        means = {}
+        for c in range(labels.max() + 1):
+            rows = [j for j in range(len(labels)) if labels[j] == c and j != i]
+            means[c] = float(np.mean([dense[i, j] for j in rows])) if rows else 0.0
+        own.append(means.pop(labels[i]))
+        best = max(means, key=lambda c: (means[c], -c), default=-1)
+        found = means.get(best, 0.0)
+        nearest.append(best if found > 0 else -1)
+        other.append(found)
+    return own, other, nearest
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 24), st.sampled_from([0.1, 0.5, 1.0]))
+def test_standing_against_a_loop(seed, count, share):
+    dense, labels = _graph(seed, count, share)
+    found = standing(sp.csr_array(dense), labels)
+    own, other, nearest = _slow(dense.astype(np.float64), labels)
+    np.testing.assert_allclose(found.own, own, atol=1e-12)
+    np.testing.assert_allclose(found.other, other, atol=1e-12)
+    assert found.nearest.tolist() == nearest
+    alone = np.bincount(labels)[labels] == 1
+    assert (found.confidence[alone] == 0).all()
+    assert ((found.confidence[~alone] > 0) & (found.confidence[~alone] < 1)).all()
+
+
+def test_confidence_rises_with_what_an_image_shares():
+    dense = np.full((4, 4), 0.9) - 0.9 * np.eye(4)
+    dense[3, :3] = dense[:3, 3] = 0.2
+    sure = standing(sp.csr_array(dense), [0, 0, 0, 0]).confidence
+    assert sure[0] > sure[3] + 0.2
+    assert sure[0] == sure[1] == sure[2]
 
 
 def test_confidence_by_hand():
-    # 0 and 2 are each other's centre; from 2, the others' mean 6 is 4 away.
-    x = [[0.0], [2.0], [5.0], [7.0], [40.0]]
-    found = clusters.confidences(x, [0, 0, 1, 1, 2])
-    np.testing.assert_allclose(found, [1 - 2 / 6, 1 - 2 / 4, 1 - 2 / 4, 1 - 2 / 6, 0])
+    found = standing(sp.csr_array([[0, 0.5], [0.5, 0]]), [0, 0]).confidence
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-0.87)), rtol=1e-12)
 
 
-def test_confidence_where_nothing_speaks_for_a_cluster():
-    same = np.ones((4, 3))
-    assert clusters.confidences(same, [0, 0, 1, 1]).tolist() == [0] * 4
-    assert clusters.confidences(same, [0, 0, 0, 0]).tolist() == [0] * 4
-    assert clusters.confidences(np.eye(4), [0, 1, 2, 3]).tolist() == [0] * 4
-    # Duplicates lie on their centre, whatever the others do.
-    x = [[0.0], [0.0], [3.0], [4.0]]
-    assert clusters.confidences(x, [0, 0, 1, 1])[:2].tolist() == [1, 1]
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 24))
+def test_alike_against_a_loop(seed, count):
+    dense, labels = _graph(seed, count)
+    pairs, similarity = alike(sp.csr_array(dense), labels, most=5)
+    slow = []
+    for a in range(labels.max() + 1):
+        for b in range(a + 1, labels.max() + 1):
+            block = dense[np.ix_(labels == a, labels == b)].astype(np.float64)
+            if block.any():
+                slow.append((-block.mean(), a, b))
+    slow = sorted(slow)[:5]
+    np.testing.assert_allclose(similarity, [-s for s, _, _ in slow], atol=1e-12)
+    if len({round(s, 9) for s, _, _ in slow}) == len(slow):
+        assert pairs.tolist() == [[a, b] for _, a, b in slow]
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 1000))
-def test_confidences_follow_a_permutation(seed):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(12, 3))
-    own = np.unique(rng.integers(0, 4, 12), return_inverse=True)[1]
-    order = rng.permutation(12)
-    np.testing.assert_allclose(
-        clusters.confidences(x[order], own[order]),
-        clusters.confidences(x, own)[order],
-        atol=1e-12,
-    )
-
-
-@pytest.mark.parametrize(
-    ("features", "own", "message"),
-    [
-        (np.ones((3, 2)), [0, 1], r"\[2\] do not fit features \[3, 2\]"),
-        (np.ones((3, 2)), [0, 0, 2], "number them 0..C-1"),
-        (np.ones((3, 2)), [0.0, 0, 1], "give integers"),
-        (np.ones(3), [0, 0, 1], "do not fit"),
-    ],
-)
-def test_clusters_that_do_not_fit_are_refused(features, own, message):
-    with pytest.raises(InputError, match=message):
-        clusters.confidences(features, own)
-
-
-def test_names_come_out_of_the_csv_as_they_are_on_the_disk(tmp_path):
-    names = ("a,b.jpg", 'say "x".jpg', "two\nlines.jpg", "caf\udce9.jpg", "é日.jpg")
-    path = tmp_path / "clusters.csv"
-    path.write_text("old")
-    own = np.arange(5) // 2
-    write_clusters(path, names, own, np.linspace(0, 1, 5))
-    assert b"caf\xe9.jpg" in path.read_bytes()
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = list(csv.DictReader(file))
-    assert tuple(row["image"] for row in rows) == names
-    assert [row["cluster"] for row in rows] == ["0", "0", "1", "1", "2"]
-    assert [row["confidence"] for row in rows] == [
-        "0.0000",
-        "0.2500",
-        "0.5000",
-        "0.7500",
-        "1.0000",
-    ]
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def _blobs(num_blobs, size=9, seed=0):
-    rng = np.random.default_rng(seed)
-    middles = rng.normal(size=(num_blobs, 8))
-    middles /= np.linalg.norm(middles, axis=1, keepdims=True)
-    x = np.repeat(middles, size, axis=0) + 0.05 * rng.normal(size=(num_blobs * size, 8))
-    own = np.repeat(np.arange(num_blobs), size)
-    order = rng.permutation(len(x))
-    return x[order].astype(np.float32), own[order]
-
-
-@pytest.mark.parametrize("num_blobs", [2, 5, 13, 40])
-def test_the_silhouette_finds_groups_that_are_there(num_blobs):
-    x, own = _blobs(num_blobs)
-    found = grouping.group(x)
-    assert found.num_clusters == num_blobs
-    pairs = {(a, b) for a, b in zip(found.labels.tolist(), own.tolist(), strict=True)}
-    assert len(pairs) == num_blobs  # one to one
-    numbers = [number for number, _ in found.tried]
-    assert numbers == sorted(set(numbers))
-    best = max(found.tried, key=lambda pair: pair[1])
-    assert best[0] == num_blobs
-
-
-def test_to_a_number_and_to_a_distance():
-    x = np.array([[0.0], [1.0], [5.0], [7.0], [30.0]])
-    assert grouping.group(x, number=5).labels.tolist() == [0, 1, 2, 3, 4]
-    assert grouping.group(x, number=2).labels.tolist() == [0, 0, 0, 0, 1]
-    # Average: 1 and 2 apart, then 5.5; the distance itself is within.
-    assert grouping.group(x, distance=0.99).num_clusters == 5
-    assert grouping.group(x, distance=1).num_clusters == 4
-    assert grouping.group(x, distance=5.5).labels.tolist() == [0, 0, 0, 0, 1]
-    assert grouping.group(x, distance=5.5, criterion="max").num_clusters == 3
-    assert grouping.group(x, distance=1e9).num_clusters == 2
-    few = np.array([[0.0], [1.0]])
-    assert grouping.group(few).labels.tolist() == [0, 1]
-    assert grouping.group(few, distance=3).num_clusters == 2
-
-
-@pytest.mark.parametrize("criterion", ["centroid", "median"])
-def test_merging_stops_at_the_first_merge_that_is_too_far(criterion):
-    # An equilateral triangle: its third merge is nearer than its second.
-    x = np.array([[0, 0], [1, 0], [0.5, 0.9], [9, 9]])
-    assert grouping.group(x, distance=0.95, criterion=criterion).num_clusters == 4
-    assert grouping.group(x, distance=1.0, criterion=criterion).num_clusters == 2
+def test_images_of_clear_groups_are_sure_and_what_lies_between_is_not():
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((20, 32))
+    truth = np.repeat(np.arange(20), 8)
+    features = centres[truth] + 0.35 * random.standard_normal((160, 32))
+    features[0] = centres[0] + centres[1]
+    made = clustering(features)
+    sure = made.standing.confidence
+    assert np.median(sure) > 0.9
+    assert sure[0] < np.quantile(sure, 0.1)
+    assert made.individuals.low <= 20 <= made.individuals.high
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("labels", "says"),
     [
-        ({"number": 1}, "clusters is 1: give 2"),
-        ({"number": 6}, "clusters is 6 but there are 5 images"),
-        ({"distance": -0.1}, "distance is -0.1"),
-        ({"distance": float("nan")}, "distance is nan"),
-        ({"number": 2, "distance": 0.1}, "give one of them"),
-        ({"criterion": "men"}, "did you mean"),
+        ([0, 0], r"labels has shape \(2,\): .* 3 images"),
+        ([0, 2, 2], "labels 0 to 2 are not dense"),
+        ([-1, 0, 0], "labels -1 to 0 are not dense"),
+        ([0.0, 0.0, 1.0], "give integers"),
     ],
 )
-def test_what_cannot_be_grouped_is_refused(arguments, message):
-    x = np.arange(5.0)[:, None]
-    with pytest.raises(InputError, match=message):
-        grouping.group(x, **arguments)
-    with pytest.raises(InputError, match="1 images: at least 2"):
-        grouping.group(x[:1])
+def test_labels_that_do_not_fit_are_refused(labels, says):
+    graph = sp.csr_array((3, 3), dtype=np.float32)
+    with pytest.raises(InputError, match=says):
+        standing(graph, labels)
+    with pytest.raises(InputError, match=says):
+        alike(graph, labels)

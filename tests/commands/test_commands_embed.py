@@ -1,6 +1,5 @@
-"""embed.py and cluster.py: any folder, the same features, nothing lost silently."""
+"""embed.py: any folder, the same features, nothing lost silently."""
 
-import csv
 import json
 import os
 import shutil
@@ -159,74 +158,3 @@ def test_folders_that_cannot_be_used(
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
-
-
-def _read(path):
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.mark.parametrize("stop", ["--clusters=5", "--distance=0.4", None])
-def test_cluster_writes_image_cluster_confidence(
-    run_command, trained_run, photos, tmp_path, stop
-):
-    output = tmp_path / "clusters.csv"
-    code, out, err = run_command(
-        "cluster",
-        f"--checkpoint={trained_run.directory}",
-        f"--images={photos}",
-        f"--output={output}",
-        *([stop] if stop else []),
-    )
-    assert (code, err) == (0, "")
-    rows = _read(output)
-    assert (
-        tuple(r["image"] for r in rows)
-        == load_dataset("folder", data_dir=photos).train.names
-    )
-    numbers = {int(row["cluster"]) for row in rows}
-    assert numbers == set(range(len(numbers)))
-    assert all(0 <= float(row["confidence"]) <= 1 for row in rows)
-    assert f"in {len(numbers)} clusters" in out
-    assert (len(numbers) == 5) or stop != "--clusters=5"
-    assert ("silhouette" in out) == (stop is None)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--clusters=1"], "clusters is 1: give 2"),
-        (["--clusters=25"], "clusters is 25 but there are 24"),
-        (["--distance=-1"], "distance is -1"),
-        (["--clusters=2", "--distance=1"], "not allowed with"),
-        (["--clusters=two"], "invalid int value"),
-    ],
-)
-def test_cluster_refuses(
-    run_command, trained_run, photos, tmp_path, arguments, message
-):
-    code, _, err = run_command(
-        "cluster",
-        f"--checkpoint={trained_run.directory}",
-        f"--images={photos}",
-        f"--output={tmp_path / 'clusters.csv'}",
-        *arguments,
-    )
-    assert code == 2
-    assert message in err
-    assert err.count("\n") == 1
-    assert not (tmp_path / "clusters.csv").exists()
-
-
-def test_training_writes_the_confidence_of_its_last_features(trained_run, network):
-    from fgu_jax.clustering.confidence import confidences
-
-    images = load_dataset("market1501", data_dir=trained_run.config.data_dir).train
-    features = network(images.decode(32, 16), part="global")
-    expected = confidences(features, trained_run.clusters)
-    rows = _read(trained_run.directory / "clusters.csv")
-    assert [row["image"] for row in rows] == list(images.names)
-    np.testing.assert_allclose(
-        [float(row["confidence"]) for row in rows], expected, atol=1e-4
-    )
-    assert expected.max() > 0

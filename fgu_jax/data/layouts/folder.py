@@ -108,8 +108,57 @@ def read_folder(
     return replace(layout, found=found | dict(layout.found), reading=reading)
 
 
+@dataclass(frozen=True)
+class _Names:
+    """Names that a list holds, in place of a tree."""
+
+    where: str
+    names: tuple[str, ...]
+
+
+def read_names(
+    names: Sequence[str],
+    where: str,
+    *,
+    pattern: str | None = None,
+    table: str | None = None,
+) -> tuple[list[Entry | None], list[str]]:
+    """What ``read_folder`` reads of images that are known by name alone.
+
+    Args:
+      names: of the images, each once.
+      where: what messages call their list.
+      pattern, table: as of ``read_folder``; one of them.
+
+    Returns:
+      Of each name its entry, ``None`` where nothing was read; and notes, a line each.
+
+    Raises:
+      InputError: nothing matches, a malformed pattern or CSV.
+    """
+    listed, notes, reasons = _Names(where, tuple(names)), list[str](), dict[str, str]()
+    if pattern is not None:
+        rows = _by_pattern(listed, list(names), pattern, notes, reasons)
+    else:
+        rows, _ = _by_table(listed, list(names), table or "", notes, reasons)
+    entries = {
+        entry.key: entry
+        for split in _number(listed, rows, notes).splits.values()
+        for entry in split
+    }
+    found = [entries.get(name) for name in names]
+    left = [name for name, entry in zip(names, found, strict=True) if entry is None]
+    if left:
+        what = "table" if pattern is None else f"pattern {pattern!r}"
+        notes.append(
+            f"{len(left):,} names that the {what} does not match are of nobody known, "
+            f"such as {_quoted(left[0])}"
+        )
+    return found, notes
+
+
 def _by_pattern(
-    tree: Tree,
+    tree: Tree | _Names,
     pictures: list[str],
     pattern: str,
     notes: list[str],
@@ -162,7 +211,7 @@ def _by_pattern(
 
 
 def _by_table(
-    tree: Tree,
+    tree: Tree | _Names,
     pictures: list[str],
     text: str,
     notes: list[str],
@@ -196,7 +245,7 @@ def _by_table(
     return rows, "split" in table.columns
 
 
-def _number(tree: Tree, rows: list[_Found], notes: list[str]) -> Layout:
+def _number(tree: Tree | _Names, rows: list[_Found], notes: list[str]) -> Layout:
     splits: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     columns: dict[str, Mapping[str, str]] = {}
     boxes = Counter(row.key for row in rows)

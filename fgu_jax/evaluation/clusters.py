@@ -1,0 +1,58 @@
+"""What is told of clusters: how many, of how many individuals, and how good."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from fgu_jax.clustering import Clustering, ClusterScores, compare
+from fgu_jax.data import Labels
+from fgu_jax.retrieval.protocol import UNKNOWN
+
+_DISTRACTOR = 0  # nobody in particular: no two of them are known to be one
+
+
+def scored(clusters: np.ndarray, labels: Labels | None) -> ClusterScores | None:
+    """Scores of clusters int [N] against labels [N], ``None`` where nobody is known.
+
+    Images that are in no cluster (-1) are left out, and so are those of nobody known.
+    """
+    if labels is None:
+        return None
+    known = (labels.identities > _DISTRACTOR) & (clusters >= 0)
+    if not known.any():
+        return None
+    return compare(np.where(known, labels.identities, UNKNOWN), clusters)
+
+
+def record(made: Clustering, scores: ClusterScores | None) -> dict[str, Any]:
+    """For a run's record, as JSON."""
+    return {
+        "clusters": made.num_clusters,
+        "k1": made.graph.k1,
+        "k2": made.graph.k2,
+        "individuals": made.individuals._asdict(),
+        "scores": None if scores is None else dataclasses.asdict(scores),
+    }
+
+
+def lines(made: Clustering, scores: ClusterScores | None) -> list[str]:
+    """For a person: clusters, individuals, scores; a line each."""
+    size = np.bincount(made.labels)
+    graph = made.graph
+    scale = "no scale seen" if graph.alike is None else "by the data"
+    number, low, high = made.individuals
+    said = [
+        f"{len(size):,} clusters, {np.count_nonzero(size == 1):,} of one image; "
+        f"neighbours k1 {graph.k1}, k2 {graph.k2} ({scale}); mean confidence "
+        f"{made.standing.confidence.mean():.2f}",
+        f"about {number:,} individuals, {low:,} to {high:,}",
+    ]
+    if scores is not None:
+        said.append(
+            f"against {scores.num_identities:,} identities: ARI {scores.ari:.3f}, "
+            f"V-measure {scores.v_measure:.3f}, NMI {scores.nmi:.3f}, purity "
+            f"{scores.purity:.3f}; pairs: precision {scores.pair_precision:.3f}, "
+            f"recall {scores.pair_recall:.3f}, F1 {scores.pair_f1:.3f}"
+        )
+    return said

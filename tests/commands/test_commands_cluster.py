@@ -1,0 +1,203 @@
+"""cluster.py: any folder or features, told nothing or much, nothing lost silently."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+
+import fgu_jax
+from fgu_jax.clustering import clustering, compare
+from fgu_jax.data import load_dataset
+
+
+@pytest.fixture(scope="module")
+def photos(drawn_folder, tmp_path_factory):
+    """A tree of 24 pictures, in two folders."""
+    root = tmp_path_factory.mktemp("photos")
+    shutil.copytree(drawn_folder / "bounding_box_train", root / "some")
+    (root / "more é").mkdir()
+    for path in sorted((root / "some").iterdir())[:5]:
+        path.rename(root / "more é" / path.name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def network(trained_run):
+    return fgu_jax.load(trained_run.directory)
+
+
+def _read(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def cluster(run_command, trained_run, photos, tmp_path):
+    """Runs the command on the photos; code, stdout, stderr, rows."""
+
+    def run(*arguments):
+        output = tmp_path / "clusters.csv"
+        code, out, err = run_command(
+            "cluster",
+            f"--checkpoint={trained_run.directory}",
+            f"--images={photos}",
+            f"--output={output}",
+            *arguments,
+        )
+        return code, out, err, _read(output) if output.exists() else None
+
+    return run
+
+
+@pytest.fixture
+def by_features(run_command, tmp_path):
+    """Runs the command on 60 features of 10 identities and 3 cameras."""
+
+    def run(*arguments, names=None, rows=None):
+        random = np.random.default_rng(0)
+        truth = np.repeat(np.arange(10), 6)
+        given = random.standard_normal((10, 16))[truth]
+        given = given + 0.4 * random.standard_normal((60, 16))
+        if names is None:
+            names = [f"{i:02}_c{row % 3}_{row}.jpg" for row, i in enumerate(truth)]
+        features, output = tmp_path / "f.npz", tmp_path / "clusters.csv"
+        np.savez(features, names=names, features=given if rows is None else rows)
+        code, out, err = run_command(
+            "cluster", f"--features={features}", f"--output={output}", *arguments
+        )
+        return code, out, err, _read(output) if output.exists() else None
+
+    return run
+
+
+@pytest.mark.parametrize("stop", ["--clusters=5", "--distance=0.4", None])
+def test_writes_image_cluster_confidence_and_the_nearest_other(
+    cluster, photos, network, stop
+):
+    code, out, err, rows = cluster(*([stop] if stop else []))
+    assert (code, err) == (0, "")
+    images = load_dataset("folder", data_dir=photos).train
+    assert tuple(row["image"] for row in rows) == images.names
+    expected = clustering(
+        network(images.decode(32, 16)),
+        num_clusters=5 if stop == "--clusters=5" else None,
+        max_distance=0.4 if stop == "--distance=0.4" else None,
+    )
+    assert [int(row["cluster"]) for row in rows] == expected.labels.tolist()
+    np.testing.assert_allclose(
+        [float(row["confidence"]) for row in rows],
+        expected.standing.confidence,
+        atol=6e-5,
+    )
+    assert f"{expected.num_clusters} clusters" in out
+    assert f"about {expected.individuals.number} individuals" in out
+    assert "ARI" not in out
+    assert (expected.num_clusters == 5) or stop != "--clusters=5"
+
+
+def test_scores_where_names_tell_identities(cluster):
+    code, out, _, rows = cluster("--pattern={identity}_c{camera}*.jpg")
+    assert code == 0
+    truth = [int(row["image"].rpartition("/")[2][:4]) for row in rows]
+    scores = compare(truth, [int(row["cluster"]) for row in rows])
+    assert f"against 6 identities: ARI {scores.ari:.3f}" in out
+    assert f"recall {scores.pair_recall:.3f}" in out
+
+
+def test_features_of_any_tool(by_features):
+    code, out, err, rows = by_features("--pattern={identity}_c{camera}_*.jpg")
+    assert (code, err) == (0, "")
+    assert "against 10 identities: ARI 1.000" in out
+    assert {row["image"][:2] for row in rows if row["cluster"] == "0"} == {"00"}
+    assert all(float(row["confidence"]) > 0.8 for row in rows)
+
+
+def test_answers_are_kept(by_features, tmp_path):
+    pairs = "00_c0_0.jpg,00_c1_1.jpg,no\n00_c0_0.jpg,01_c0_6.jpg,yes\n"
+    (tmp_path / "answers.csv").write_text("image,other,same\n" + pairs)
+    code, _, _, rows = by_features(f"--answers={tmp_path / 'answers.csv'}")
+    of = {row["image"]: row["cluster"] for row in rows}
+    assert code == 0
+    assert of["00_c0_0.jpg"] != of["00_c1_1.jpg"]
+    assert of["00_c0_0.jpg"] == of["01_c0_6.jpg"]
+
+
+def test_cameras_are_centred_where_they_are_asked_for(by_features):
+    shift = 4 * np.random.default_rng(1).standard_normal((3, 16))
+    random = np.random.default_rng(0)
+    truth = np.repeat(np.arange(10), 6)
+    rows = random.standard_normal((10, 16))[truth] + shift[np.arange(60) % 3]
+    rows += 0.3 * random.standard_normal((60, 16))
+    pattern = "--pattern={identity}_c{camera}_*.jpg"
+
+    def ari(*arguments):
+        out = by_features(pattern, "--overwrite", *arguments, rows=rows)[1]
+        return float(out.partition("ARI ")[2].partition(",")[0])
+
+    assert ari("--use_cameras") > ari() + 0.3
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_hardly_any_images(by_features, count):
+    code, out, err, rows = by_features(
+        names=[f"{i}.jpg" for i in range(count)], rows=np.eye(3)[:count]
+    )
+    assert (code, err) == (0, "")
+    assert f"{count} images" in out
+    assert len(rows) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--clusters=0"], "clusters is 0: give 1"),
+        (["--clusters=25"], "num_clusters=25 of 24 images"),
+        (["--distance=-1"], "distance is -1"),
+        (["--distance=1.5"], "distance is 1.5: give 0 to 1"),
+        (["--clusters=2", "--distance=1"], "not allowed with"),
+        (["--clusters=two"], "invalid int value"),
+        (["--use_cameras"], "--use_cameras without --pattern"),
+        (["--use_cameras", "--pattern={identity}_*"], "tells no camera"),
+        (["--names=names.txt"], "--names goes with --features"),
+        (["--features=f.npz"], "--features and --checkpoint"),
+        (["--answers=none.csv"], "none.csv cannot be read"),
+        (["--pattern=cat_{identity}.jpg"], "matches none of 24 images"),
+        (["--criterion=min"], "unknown field --criterion"),
+    ],
+)
+def test_refuses(cluster, arguments, message):
+    code, _, err, rows = cluster(*arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert rows is None
+
+
+def test_needs_images_or_features(run_command, tmp_path):
+    code, _, err = run_command("cluster", f"--output={tmp_path / 'c.csv'}")
+    assert code == 2
+    assert "give --checkpoint=RUN and --images=FOLDER, or --features" in err
+
+
+def test_features_that_are_not_finite_are_refused_by_name(by_features):
+    code, _, err, rows = by_features(
+        names=["a", "b"], rows=np.array([[1, 0], [np.nan, 1]])
+    )
+    assert code == 2
+    assert "the feature of 'b' is not finite" in err
+    assert rows is None
+
+
+def test_training_writes_clusters_of_its_last_features(trained_run, network):
+    images = load_dataset("market1501", data_dir=trained_run.config.data_dir).train
+    expected = clustering(network(images.decode(32, 16)))
+    rows = _read(trained_run.directory / "clusters.csv")
+    assert [row["image"] for row in rows] == list(images.names)
+    assert [int(row["cluster"]) for row in rows] == expected.labels.tolist()
+    assert trained_run.clusters.tolist() == expected.labels.tolist()
+    np.testing.assert_allclose(
+        [float(row["confidence"]) for row in rows],
+        expected.standing.confidence,
+        atol=6e-5,
+    )
