@@ -6,6 +6,7 @@ to go on with it; ``whole_file`` and ``whole_folder`` are for what a command mak
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -18,9 +19,14 @@ from fgu_jax.errors import GO_ON, InputError, NotWritten
 
 SCRATCH = ".new"
 _MEND = f"make room and {GO_ON}"
+_MEND_OTHERWISE = f"mend that and {GO_ON}, or choose another --workdir"
 # What the error of a dataset that cannot be written tells to do.
 OTHER_PLACE = "name another data_dir or free some space"
 _STALE_SECONDS = 600
+# A folder of such a name would be taken for the file that it is not.
+_OF_FILES = frozenset(
+    (".onnx", ".pt", ".pth", ".bin", ".safetensors", ".h5", ".keras", ".pb", ".tflite")
+) | {".npz", ".zip", ".tar", ".gz", ".json", ".html", ".csv", ".engine", ".mlmodel"}
 
 
 def replace(path: Path, text: str, *, shared: bool = False) -> None:
@@ -80,11 +86,19 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise NotWritten(f"{path} cannot be written: {reason}; {_MEND}") from error
+        raise NotWritten(
+            f"{path} cannot be written: {reason}; {mend_of(error)}"
+        ) from error
     except InputError as error:
         if not isinstance(error.__cause__, OSError):
             raise
-        raise NotWritten(f"{error}; {_MEND}") from error
+        raise NotWritten(f"{error}; {mend_of(error.__cause__)}") from error
+
+
+def mend_of(error: OSError) -> str:
+    """What to do where something of a run could not be written."""
+    rights = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return _MEND_OTHERWISE if rights else _MEND
 
 
 def check_output(
@@ -92,6 +106,7 @@ def check_output(
     *,
     overwrite: bool,
     ours: Callable[[Path], bool] | None = None,
+    endings: tuple[str, ...] = (),
 ) -> None:
     """Refuses, before any work is done, an output that cannot or may not be written.
 
@@ -100,11 +115,22 @@ def check_output(
       overwrite: whether one that stands there may be replaced.
       ours: whether a folder is one that this command made; no other is ever replaced,
         unless it is empty.
+      endings: those that the file may have; another would name what it does not hold.
 
     Raises:
       InputError: it exists, is of another kind, or its place cannot be written.
     """
     folder = ours is not None
+    ending = path.suffix.lower()
+    if folder and ending in _OF_FILES:
+        raise InputError(
+            f"{path} ends in {ending}, and a folder is written: leave the ending out"
+        )
+    if endings and ending not in endings:
+        raise InputError(
+            f"{path} ends in {ending or 'nothing'}: give an --output in "
+            f"{' or '.join(endings)}"
+        )
     if path.is_dir() != folder and path.exists():
         wanted, other = ("folder", "file") if folder else ("file", "folder")
         raise InputError(f"{path} is a {other}: name a {wanted} as --output")

@@ -82,7 +82,7 @@ def cluster(arguments: argparse.Namespace) -> None:
 
     _check(arguments)
     output = Path(arguments.output)
-    files.check_output(output, overwrite=arguments.overwrite)
+    files.check_output(output, overwrite=arguments.overwrite, endings=(".csv",))
     console = Console(highlight=False, soft_wrap=True)
     with bar(console) as progress:
         found = _features(arguments, progress)
@@ -139,12 +139,14 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _features(arguments: argparse.Namespace, progress: "Progress") -> "Features":
+    from fgu_jax.config.located import find_table, is_table
     from fgu_jax.inference import embedder, folder
     from fgu_jax.inference.feature_file import read_features
 
     pattern, table = arguments.pattern, None
-    if pattern is not None and pattern.lower().endswith(".csv"):
-        pattern, table = None, pattern
+    if pattern is not None and is_table(pattern):
+        table = find_table(pattern, arguments.images or ".")
+        pattern = None
     if arguments.features is not None:
         return read_features(
             arguments.features, arguments.names, pattern=pattern, table=table

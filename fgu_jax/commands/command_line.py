@@ -5,6 +5,7 @@ field must get its near miss in one.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -121,6 +122,10 @@ def main(
     A run that could not write leaves with 1, one that was asked to stop with 128 + the
     signal's number, as shells count; ``go_on`` says how either goes on.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A console that cannot show a name shows its escapes, and nothing is lost.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = parser.parse_args(argv)
     from fgu_jax.training.stopping import Stopped  # imports JAX; --help needs none
 

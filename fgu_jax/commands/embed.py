@@ -1,4 +1,4 @@
-"""Features of every image in a folder, as an .npz file."""
+"""Features of every image in a folder, as an .npz or a .csv file."""
 
 import argparse
 from pathlib import Path
@@ -18,7 +18,7 @@ def parser(prog: str = "embed.py") -> Parser:
         epilog="Example: python experiments/embed.py --checkpoint=runs/synthetic "
         "--images=photos --output=features.npz",
     )
-    add_folder_flags(made, "the .npz file to write")
+    add_folder_flags(made, "the .npz or .csv file to write")
     made.add_argument(
         "--part",
         default="fused",
@@ -38,7 +38,8 @@ def embed(arguments: argparse.Namespace) -> None:
     from fgu_jax.progress import bar
 
     output = Path(arguments.output)
-    files.check_output(output, overwrite=arguments.overwrite)
+    endings = (".npz", ".csv")
+    files.check_output(output, overwrite=arguments.overwrite, endings=endings)
     network = embedder.load(arguments.checkpoint)
     console = Console(highlight=False, soft_wrap=True)
     with bar(console) as progress:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fgu_jax.commands.command_line import Parser, add_cache_flag, add_field_flag
+from fgu_jax.errors import InputError
 
 # Fields of the run's configuration that evaluation reads, and a user may change.
 _FIELDS = (
@@ -46,7 +47,7 @@ def parser(prog: str = "evaluate.py") -> Parser:
         type=Path,
         metavar="FILE",
         help="the JSON, replaced if it is there (evaluation-DATASET.json in the "
-        "checkpoint's folder)",
+        "checkpoint's folder; of another folder than the run's, by its name)",
     )
     add_cache_flag(made)
     return made
@@ -66,9 +67,14 @@ def evaluate(arguments: argparse.Namespace) -> None:
     given = {k: v for k, v in vars(arguments).items() if k in _FIELDS}
     config = score.dataset_config(network.config, given)
     output = arguments.output or (
-        Path(arguments.checkpoint) / f"evaluation-{config.dataset}.json"
+        Path(arguments.checkpoint) / score.file_name(network.config, config)
     )
-    files.check_output(output, overwrite=True)
+    try:
+        files.check_output(output, overwrite=True, endings=(".json",))
+    except InputError as error:
+        if arguments.output is not None:
+            raise
+        raise InputError(f"{error}: name another file with --output") from error
     wanted = arguments.average_precision or config.average_precision
     both = ("hits", "trapezoid")
     console = Console(highlight=False, soft_wrap=True)

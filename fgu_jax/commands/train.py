@@ -43,8 +43,10 @@ def parser(prog: str = "train.py") -> Parser:
 def train(arguments: argparse.Namespace) -> None:
     """Resolves the configuration, then hands over to ``fgu_jax.fit``."""
     from fgu_jax.config import presets
+    from fgu_jax.runs import folder
 
-    config = presets.resolve(given_fields(arguments))
+    given = given_fields(arguments)
+    config = folder.own_configuration(given) or presets.resolve(given)
     by_hand = (arguments.coordinator, arguments.num_processes, arguments.process_id)
     if any(value is not None for value in by_hand) or arguments.distributed:
         from fgu_jax.parallel import processes

@@ -37,11 +37,13 @@ class Config:
 
     dataset: str = _data(
         "synthetic",
-        "synthetic, market1501, duke, msmt17 or folder",
+        "synthetic, market1501, duke, msmt17, cuhk03, veri, mars or folder",
         group="What to learn from",
     )
     data_dir: str = _data(
-        "data", "where datasets lie; for folder: the tree of images", resumable=True
+        "data",
+        "where datasets lie; for folder: the tree of images, or several (a:b)",
+        resumable=True,
     )
     pattern: str | None = _data(
         None, "folder: name pattern such as {identity}_c{camera}*.jpg, or a CSV file"

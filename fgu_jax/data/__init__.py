@@ -1,5 +1,6 @@
 """Images for training, labels for evaluation, and every way that both come in."""
 
+from fgu_jax.data import given
 from fgu_jax.data.dataset import (
     Dataset,
     Labels,
@@ -24,6 +25,7 @@ __all__ = [
     "Settings",
     "StreamedImages",
     "canonical_name",
+    "given",
     "hold_out_identities",
     "limit_identities",
     "limit_rows",

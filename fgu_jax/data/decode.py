@@ -120,7 +120,7 @@ def _decode(data: bytes, height: int, width: int, box: Box | None) -> np.ndarray
     turns = _TURNS.get(_orientation(image), ())
     raw = [str(tile[3]) for tile in getattr(image, "tile", ())]
     deep = image.mode[0] != "I" and any(";16" in modes for modes in raw)
-    image = _to_rgb(image)
+    image = to_rgb(image)
     if deep and int(np.asarray(image).max()) < 16:
         raise UnreadableImage(
             "colour of 16 bits of which the lowest 12 alone are used: it would be "
@@ -143,7 +143,12 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode as 8-bit RGB; transparent parts are laid on white.
+
+    Raises:
+      UnreadableImage: values that cannot be brought to 8 bits.
+    """
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
         return image

@@ -40,7 +40,7 @@ _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1"), "HEIC"),
 }
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
-_PNM = re.compile(rb"P[1-7][ \t\r\n]")
+_PNM = re.compile(rb"P[1-6]\s+(#|[0-9]+\s)|P7\nWIDTH")
 
 
 def is_picture(name: str) -> bool:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from fgu_jax.data.dataset import Dataset, Labels, split_queries
 from fgu_jax.data.images import FolderSource, ImageSet, Source, row_order
 from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import MARKET, read_market
+from fgu_jax.data.layouts.several import (
+    SeveralSource,
+    join_layouts,
+    label_folders,
+)
 from fgu_jax.data.layouts.table import decode_table
 from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout
 from fgu_jax.data.prepared.read import find_prepared
@@ -30,7 +36,7 @@ JUNK = "of nobody known, in query or gallery: not ranked"
 def load_dataset(
     name: str,
     *,
-    data_dir: str | Path,
+    data_dir: str | Path | Sequence[str | Path],
     seed: int = 0,
     skip_bad: bool = False,
     progress: Progress | None = None,
@@ -46,7 +52,8 @@ def load_dataset(
     Args:
       name: ``synthetic`` (drawn now, if it is not there yet), a published dataset
         (``NAMES``) or ``folder`` (any tree of images).
-      data_dir: the folder that holds the dataset's folder, or that folder itself. What
+      data_dir: the folder that holds the dataset's folder, or that folder itself; of
+        ``folder`` also several, whose identities are kept apart. What
         ``data_prep/prepare.py`` wrote there is read first, and has the same rows.
       seed: of ``synthetic``, where ``settings`` do not say it.
       skip_bad: leave out images that cannot be decoded; ``Dataset.skipped`` names them.
@@ -62,7 +69,14 @@ def load_dataset(
     Raises:
       InputError: unknown name, missing or wrong folder (and where to get the data).
     """
-    name, data_dir = canonical_name(name), Path(data_dir)
+    name = canonical_name(name)
+    if not isinstance(data_dir, (str, os.PathLike)) and len(data_dir) != 1:
+        return _load_several(
+            name, [Path(each) for each in data_dir], pattern, table, skip_bad, progress
+        )
+    if not isinstance(data_dir, (str, os.PathLike)):
+        data_dir = data_dir[0]
+    data_dir = Path(data_dir)
     if name != "folder" and (pattern is not None or table is not None):
         raise InputError(f"pattern and table are for the dataset 'folder', not {name}")
     labels = {"pattern": pattern, "table": read_table(table)}
@@ -83,7 +97,7 @@ def load_dataset(
         layout, source = read_market(FolderTree(root), MARKET), FolderSource(root)
     elif name == "folder":
         if not data_dir.is_dir():
-            raise InputError(f"data_dir {str(data_dir)!r} is not a folder: name one")
+            raise _no_folder(name, data_dir)
         layout = read_folder(FolderTree(data_dir), **labels)
         source = FolderSource(data_dir)
     else:
@@ -96,6 +110,43 @@ def load_dataset(
     return dataset
 
 
+def _load_several(
+    name: str,
+    folders: list[Path],
+    pattern: str | None,
+    table: str | Path | None,
+    skip_bad: bool,
+    progress: Progress | None,
+) -> Dataset:
+    """``load_dataset`` of several folders of images."""
+    if name != "folder" or table is not None or not folders:
+        raise InputError(
+            f"{len(folders)} data_dirs with {name if table is None else 'a table'}: "
+            "several go with --dataset=folder and a name pattern or none"
+        )
+    labels = label_folders(folders)
+    for folder in folders:
+        if not folder.is_dir():
+            raise _no_folder(name, folder)
+    layouts = {
+        label: read_folder(FolderTree(folder), pattern=pattern)
+        for label, folder in labels.items()
+    }
+    source = SeveralSource(labels)
+    layout = join_layouts(layouts)
+    return build_dataset(name, layout, source, skip_bad=skip_bad, progress=progress)
+
+
+def _no_folder(name: str, data_dir: Path) -> InputError:
+    if not data_dir.is_file():
+        return InputError(f"data_dir {str(data_dir)!r} is not a folder: name one")
+    return InputError(
+        f"data_dir {str(data_dir)!r} is a file: unpack it and name the folder, or run "
+        f"python data_prep/prepare.py --dataset={name} --source={data_dir} "
+        "--data_dir=FOLDER and give that --data_dir"
+    )
+
+
 def digest_of(labels: Mapping[str, str | None]) -> str:
     """A name for where a folder's labels came from: its pattern or its table."""
     return hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()
@@ -104,6 +155,8 @@ def digest_of(labels: Mapping[str, str | None]) -> str:
 def find_folder(name: str, data_dir: Path) -> Path:
     """The folder of a published dataset: ``data_dir``, or up to two levels below it."""
     known = PUBLISHED[name]
+    if data_dir.is_file():
+        raise _no_folder(name, data_dir)
     if (data_dir / known.marker).exists():
         return data_dir
 
@@ -116,8 +169,9 @@ def find_folder(name: str, data_dir: Path) -> Path:
             if re.sub("[^a-z0-9]", "", child.name.lower()).startswith(known.stem)
         )
 
-    for child in likely(data_dir):
-        for folder in (child, *likely(child)):
+    for child in (data_dir, *likely(data_dir)):
+        inside = (child / name for name in known.below)
+        for folder in (child, *inside, *likely(child)):
             if (folder / known.marker).exists():
                 return folder
     raise InputError(

@@ -37,6 +37,7 @@ class Published:
       rule: how files are named; or the reader of a layout that is its own.
       owners: who gives it, for somebody who does not have it.
       counts: what its own paper counts.
+      below: folders of it that may hold the set, the first that is there.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Published:
     rule: NameRule | Callable[..., Layout]
     owners: str
     counts: Mapping[str, int]
+    below: tuple[str, ...] = ()
 
     def layout(self, tree: Tree) -> Layout:
         """Entries of this dataset, in the highest folder of the tree that has it.
@@ -124,6 +126,7 @@ PUBLISHED = {
         stem="cuhk03",
         marker="bounding_box_train",
         rule=CUHK03,
+        below=("detected", "labeled"),
         owners="its authors publish it (Li et al., CVPR 2014), its new protocol's "
         "folders are of Zhong et al., CVPR 2017 (CUHK03-NP)",
         counts={

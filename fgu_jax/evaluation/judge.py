@@ -12,7 +12,7 @@ import numpy as np
 
 from fgu_jax import retrieval
 from fgu_jax.clustering import compare
-from fgu_jax.data import Dataset, Images, Labels, open_images
+from fgu_jax.data import Dataset, Images, Labels, leaks, open_images
 from fgu_jax.data.copies import find_copies
 from fgu_jax.evaluation.matches import any_match, why_none
 from fgu_jax.handcrafted.histogram import color_histogram
@@ -99,6 +99,11 @@ class Judge:
             )
         )
         self.test = (query, gallery)
+
+    def leak_check(self, names: tuple[str, ...]) -> leaks.LeakCheck:
+        """Whether the order of the training images tells who is on them."""
+        labels = self.train_labels
+        return leaks.check(names, None if labels is None else labels.identities)
 
     @property
     def protocol(self) -> str:

@@ -46,17 +46,14 @@ def why_none(query: Labels, gallery: Labels) -> str:
     if any_match(*copied):
         return f"{why} but copies of its own file: give other images of the same"
     cameras = gallery.cameras
-    pairs = {*zip(query.identities.tolist(), _cameras(query), strict=True)}
-    alone = len(pairs) == len(gallery) or cameras is None
-    if not alone and any_match(*(replace(side, cameras=None) for side in copied)):
-        seen = np.unique(np.asarray(cameras))
+    known = gallery.identities[np.isin(gallery.identities, query.identities)]
+    if cameras is not None and np.any(np.unique(known, return_counts=True)[1] > 1):
+        seen = np.unique(cameras)
         of_one = f", and all are of camera {seen[0]}" if len(seen) == 1 else ""
         return (
             f"{why} (images of its identity and another camera){of_one}: leave the "
             "camera out of the pattern or table, to rank within a camera"
         )
-    return f"{why}: no identity has two images, or they are named otherwise in both"
-
-
-def _cameras(labels: Labels) -> list[int]:
-    return [0] * len(labels) if labels.cameras is None else labels.cameras.tolist()
+    if len(known):
+        return f"{why}: no identity has an image beside the query, of another camera"
+    return f"{why}: no identity is in both; compare how they are named"

@@ -1,7 +1,9 @@
 """Retrieval figures of a trained network on a dataset, and the protocol they are by."""
 
 import dataclasses
+import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +15,7 @@ from rich.table import Table
 from fgu_jax import retrieval
 from fgu_jax._version import __version__
 from fgu_jax.config import Config
+from fgu_jax.config.located import located
 from fgu_jax.config.values import parse_value
 from fgu_jax.data import Dataset, canonical_name
 from fgu_jax.data.copies import find_copies
@@ -52,6 +55,27 @@ def dataset_config(config: Config, given: Mapping[str, Any]) -> Config:
     if name != canonical_name(config.dataset):
         changes = {"holdout_identities": None, "pattern": None} | changes
     return dataclasses.replace(config, **changes, limit=None, limit_identities=None)
+
+
+def file_name(run: Config, config: Config) -> str:
+    """What an evaluation is written to: one file for each dataset, and each folder.
+
+    Args:
+      run: of the run.
+      config: of the evaluation.
+
+    >>> file_name(Config(), Config(dataset="duke"))
+    'evaluation-duke.json'
+    >>> file_name(Config(), Config(dataset="folder", data_dir="a/crops"))[:24]
+    'evaluation-folder-crops-'
+    """
+    own, asked = located(run), located(config)
+    where = [(each.dataset, each.data_dir, each.pattern) for each in (own, asked)]
+    if config.dataset != "folder" or where[0] == where[1]:
+        return f"evaluation-{config.dataset}.json"
+    digest = hashlib.sha256(repr(where[1]).encode()).hexdigest()[:8]
+    name = re.sub(r"[^\w.-]", "_", Path(asked.data_dir).name)[:40]
+    return f"evaluation-folder-{name}-{digest}.json"
 
 
 def score(

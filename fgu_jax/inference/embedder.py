@@ -2,17 +2,15 @@
 
 import functools
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from PIL import Image
 
 from fgu_jax._version import __version__
 from fgu_jax.config import Config, fields_of
-from fgu_jax.data import Images, ImageSet, open_images
+from fgu_jax.data import Images, ImageSet, given, open_images
 from fgu_jax.data.images import describe_bad
 from fgu_jax.errors import InputError
 from fgu_jax.inference.network import build_network
@@ -43,7 +41,7 @@ class Embedder:
 
     def __call__(
         self,
-        images: np.ndarray | Sequence[np.ndarray],
+        images: Any,
         *,
         part: str = "fused",
         progress: Progress | None = None,
@@ -51,7 +49,9 @@ class Embedder:
         """Features of images; Euclidean distance compares them.
 
         Args:
-          images: uint8 [B, H, W, 3] of any H and W, RGB, or a list of [H, W, 3].
+          images: uint8 [B, H, W, 3] of any H and W, RGB; or a list, a generator or a
+            column of a table of arrays, Pillow images or paths (``data.given.KINDS``);
+            or one of them.
           part: ``fused`` (global and patches), ``global`` or ``local``.
           progress: called with images done, B, and what is done.
 
@@ -63,10 +63,11 @@ class Embedder:
         """
         if part not in PARTS:
             raise InputError(f"part is {part!r}: choose {' or '.join(PARTS)}")
-        sized = np.empty((len(images), *self.size, 3), np.uint8)
-        for row, image in enumerate(images):
-            sized[row] = self._resized(row, np.asarray(image))
-        return self._parts(sized, (part,), progress)[part]
+        listed = images if given.is_one_array(images) else given.as_list(images)
+        rows = np.empty((len(listed), *self.size, 3), np.uint8)
+        for row, image in enumerate(listed):
+            rows[row] = given.sized(image, *self.size, what=f"image {row}")
+        return self._parts(rows, (part,), progress)[part]
 
     def of_set(
         self,
@@ -120,20 +121,6 @@ class Embedder:
             digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype}".encode())
             digest.update(leaf.tobytes())
         return digest.hexdigest()
-
-    def _resized(self, row: int, image: np.ndarray) -> np.ndarray:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(
-                f"image {row} is {image.dtype}{list(image.shape)}: give uint8 "
-                "[height, width, 3], RGB"
-            )
-        if 0 in image.shape:
-            raise InputError(f"image {row} has no pixels: {list(image.shape)}")
-        if image.shape[:2] == self.size:
-            return image
-        height, width = self.size
-        picture = Image.fromarray(image)
-        return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def load(path: str | Path) -> Embedder:

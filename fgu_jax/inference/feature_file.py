@@ -1,5 +1,6 @@
 """Features in a file: those that ``embed`` writes, and those of any other tool."""
 
+import csv
 import dataclasses
 import json
 import zipfile
@@ -51,7 +52,11 @@ class Features:
 def write_features(
     path: Path, found: Features, embedder: Embedder, *, part: str
 ) -> None:
-    """Writes ``names`` [N], ``features`` float32 [N, F] and ``run``, whole or not.
+    """Writes the features of images, whole or not; the ending says how.
+
+    ``.csv`` has a line an image: ``image``, then ``f0`` to ``fF-1`` with nine digits,
+    which give every float32 back. Anything else is an ``.npz`` of ``names`` [N],
+    ``features`` float32 [N, F] and ``run``.
 
     ``run`` is a JSON text: ``identity`` of the network (two files with the same one
     can be compared), ``step``, ``part``, ``fgu_jax`` (version), ``config`` and
@@ -60,6 +65,9 @@ def write_features(
     Raises:
       InputError: the file cannot be written, or the disk is full.
     """
+    if path.suffix.lower() == ".csv":
+        _write_csv(path, found)
+        return
     run = {
         "identity": embedder.identity,
         "step": embedder.step,
@@ -75,6 +83,17 @@ def write_features(
             features=found.features,
             run=np.array(json.dumps(run)),
         )
+
+
+def _write_csv(path: Path, found: Features) -> None:
+    with (
+        whole_file(path) as scratch,
+        scratch.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f,
+    ):
+        writer = csv.writer(f)
+        writer.writerow(["image", *(f"f{k}" for k in range(found.features.shape[1]))])
+        for name, feature in zip(found.names, found.features, strict=True):
+            writer.writerow([name, *(f"{value:.9g}" for value in feature)])
 
 
 def read_features(

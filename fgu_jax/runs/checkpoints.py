@@ -206,7 +206,8 @@ class Checkpoints:
         if saved["fingerprint"] != fingerprint:
             raise InputError(
                 f"the run was trained on other images ({saved['fingerprint'][:8]}, now "
-                f"{fingerprint[:8]}): resume it on the same data"
+                f"{fingerprint[:8]}): resume it on the same data, or begin a new "
+                f"run from its network with --init={self._directory.parent}"
             )
         return saved
 

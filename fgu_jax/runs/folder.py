@@ -6,13 +6,16 @@ started again, with another configuration too.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import orbax.checkpoint as ocp
 
 from fgu_jax import files
-from fgu_jax.config import Config, differing, values
+from fgu_jax.config import MAY_CHANGE_ON_RESUME, Config, differing, values
+from fgu_jax.config.located import located
 from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.errors import InputError
 from fgu_jax.runs import lock, record
@@ -62,13 +65,35 @@ def held(config: Config, say: Callable[[str], object]) -> Iterator[Path]:
         yield directory
 
 
+def own_configuration(given: Mapping[str, Any]) -> Config | None:
+    """What ``--resume --workdir=RUN`` goes on with: the run's own ``config.json``.
+
+    Fields that a resume may change may be given beside; with any other, or a preset,
+    the whole configuration is that of the command line, and ``None`` is returned.
+
+    Args:
+      given: the fields of the command line, as text.
+
+    Raises:
+      InputError: a value that a field cannot have.
+    """
+    own = given.keys() <= MAY_CHANGE_ON_RESUME - {"preset"}
+    if not own or given.get("workdir") is None:
+        return None
+    changes = {name: values.parse_value(name, given[name]) for name in given}
+    path = Path(changes["workdir"]) / _CONFIG
+    if not changes.get("resume") or not path.is_file():
+        return None
+    return dataclasses.replace(values.load(path), **changes)
+
+
 def write_config(config: Config) -> None:
-    """Writes ``config.json``: from here on the folder is a run's.
+    """Writes ``config.json``, its paths absolute: from here on the folder is a run's.
 
     Raises:
       NotWritten: the folder cannot be written.
     """
-    files.replace(config.directory / _CONFIG, config.to_json())
+    files.replace(config.directory / _CONFIG, located(config).to_json())
 
 
 def latest_checkpoint(directory: Path) -> int | None:
@@ -120,6 +145,7 @@ def _check_content(config: Config) -> None:
             f"{directory} holds a finished run without its checkpoints: choose "
             "another --workdir"
         )
+    old, config = located(old), located(config)
     fields = differing(old, config)
     if fields:
         changes = ", ".join(

@@ -7,12 +7,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from fgu_jax.config import Config
-from fgu_jax.data import Dataset, Images, leaks
+from fgu_jax.data import Images, leaks
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import Judge
 from fgu_jax.evaluation.results import print_summary
@@ -28,7 +29,7 @@ from fgu_jax.training.images import fingerprint, open_data
 
 def run(
     config: Config,
-    data: Dataset | np.ndarray | None,
+    data: Any,
     console: Console,
     on_epoch: Callable[[dict], object] | None = None,
 ) -> tuple[tuple[str, ...], list[dict]]:

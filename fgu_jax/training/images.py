@@ -4,18 +4,21 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from fgu_jax.config import Config
+from fgu_jax.config.located import data_dirs, find_table, is_table
 from fgu_jax.data import (
     Dataset,
     Images,
     ImageSet,
     Settings,
     StreamedImages,
+    given,
     hold_out_identities,
     limit_identities,
     limit_rows,
@@ -50,14 +53,12 @@ class Opened:
     reading: Reading | None = None
 
 
-def open_data(
-    config: Config, data: Dataset | np.ndarray | None, progress: Progress | None
-) -> Opened:
+def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
     """Names, pixels and cameras for training, and the judge, who alone has labels.
 
     Args:
       config: the run's.
-      data: a ``Dataset``; or images uint8 [N, H, W, 3]; ``None`` reads
+      data: a ``Dataset``; or images, as ``fit`` takes them; ``None`` reads
         ``config.dataset``.
       progress: of reading.
 
@@ -69,13 +70,10 @@ def open_data(
         cameras where they are asked for.
     """
     size = (config.image_height, config.image_width)
-    if isinstance(data, np.ndarray):
+    if data is not None and not isinstance(data, Dataset):
         _cameras(config, None)
-        if data.ndim != 4 or data.dtype != np.uint8 or data.shape[1:] != (*size, 3):
-            raise InputError(
-                f"images are {data.dtype}{list(data.shape)}: give uint8 "
-                f"[N, {size[0]}, {size[1]}, 3], or change image_height and image_width"
-            )
+        if not given.is_one_array(data) or data.shape[1:3] != size:
+            data = _sized(data, size)
         names = tuple(f"{row:08d}" for row in range(len(data)))
         return Opened(names, data, Judge(None, *size))
     dataset = data if data is not None else read_dataset(config, progress)
@@ -105,15 +103,25 @@ def _cameras(config: Config, dataset: Dataset | None) -> np.ndarray | None:
     return np.array(labels.cameras, np.int32)
 
 
+def _sized(data: Any, size: tuple[int, int]) -> np.ndarray:
+    """Images of any kind as uint8 [N, height, width, 3], resized."""
+    listed = given.as_list(data)
+    images = np.empty((len(listed), *size, 3), np.uint8)
+    for row, image in enumerate(listed):
+        images[row] = given.sized(image, *size, what=f"image {row}")
+    return images
+
+
 def read_dataset(config: Config, progress: Progress | None) -> Dataset:
     """The dataset of the configuration, cut and held out as it says."""
     pattern, table = config.pattern, None
-    if pattern is not None and pattern.lower().endswith(".csv"):
-        pattern, table = None, pattern
+    if pattern is not None and is_table(pattern):
+        table = find_table(pattern, config.data_dir)
+        pattern = None
     drawn = Settings(seed=config.seed, difficulty=config.difficulty)
     dataset = load_dataset(
         config.dataset,
-        data_dir=config.data_dir,
+        data_dir=data_dirs(config.data_dir),
         settings=drawn if config.dataset == "synthetic" else None,
         skip_bad=config.skip_bad,
         pattern=pattern,

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,6 @@ from fgu_jax import files, report
 from fgu_jax.clustering import Clustering, clustering
 from fgu_jax.config import Config
 from fgu_jax.config.methods import HANDCRAFTED
-from fgu_jax.data import Dataset
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation import clusters as told
 from fgu_jax.evaluation.results import announce, best_epoch, print_summary
@@ -65,7 +65,7 @@ class Run:
 
 def fit(
     config: Config,
-    data: Dataset | np.ndarray | None = None,
+    data: Any = None,
     *,
     quiet: bool = False,
     on_epoch: Callable[[dict], object] | None = None,
@@ -77,8 +77,10 @@ def fit(
 
     Args:
       config: the run's configuration.
-      data: a ``Dataset``, or images uint8 [N, H, W, 3] without labels (their size
-        is the training size); ``None`` reads ``config.dataset``.
+      data: a ``Dataset``; or images without labels: uint8 [N, H, W, 3], or a list, a
+        generator or a column of a table of arrays, Pillow images or paths
+        (``data.given.KINDS``), resized to the training size; ``None`` reads
+        ``config.dataset``.
       quiet: print nothing.
       on_epoch: called with each epoch's record, as in ``metrics.jsonl``, once it is
         kept; what it raises ends the run, which can be resumed.

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from fgu_jax.config import Config
-from fgu_jax.data import Dataset, Images, leaks
+from fgu_jax.data import Dataset, Images
 from fgu_jax.evaluation.judge import Judge
 from fgu_jax.evaluation.results import best_epoch
 from fgu_jax.inference.network import variable_shapes
@@ -120,7 +120,7 @@ class Session:
 @contextlib.contextmanager
 def open_session(
     config: Config,
-    data: Dataset | np.ndarray | None,
+    data: Any,
     console: Console,
     on_epoch: Callable[[dict], object] | None = None,
 ) -> Iterator[Session]:
@@ -134,10 +134,9 @@ def open_session(
     mesh = make_mesh(config.devices)
     opened = _read(config, data, mesh, console)
     names, images, judge = opened.names, opened.images, opened.judge
-    leak_check = None
-    if not isinstance(data, np.ndarray):  # an array's rows are in its owner's order
-        labels = judge.train_labels
-        leak_check = leaks.check(names, None if labels is None else labels.identities)
+    # An array's rows are in its owner's order.
+    of_names = data is None or isinstance(data, Dataset)
+    leak_check = judge.leak_check(names) if of_names else None
     digest = fingerprint(names, images)
     processes.refuse_different({"digest": digest}, "the set of training images")
     say = functools.partial(console.print, markup=False)
@@ -182,9 +181,7 @@ def open_session(
         )
 
 
-def _read(
-    config: Config, data: Dataset | np.ndarray | None, mesh: Mesh, console: Console
-) -> Opened:
+def _read(config: Config, data: Any, mesh: Mesh, console: Console) -> Opened:
     """The data, once all else that a run needs was validated, and then with it."""
     checks.validate_before_data(config, mesh)
     processes.refuse_different(dataclasses.asdict(config), "the configuration")

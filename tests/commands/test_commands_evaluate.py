@@ -84,9 +84,9 @@ def test_by_default_the_json_lies_in_the_run(run_command, trained_run, drawn_fol
         f"--data_dir={drawn_folder / 'bounding_box_test'}",
         "--pattern={identity}_c{camera}*.jpg",
     )
-    path = trained_run.directory / "evaluation-folder.json"
     for _ in range(2):  # the second replaces the first
         assert _evaluate(run_command, trained_run, *given)[0] == 0
+        [path] = trained_run.directory.glob("evaluation-folder-bounding_box_test-*")
         assert json.loads(path.read_text())["dataset"] == "folder"
         assert list(path.parent.glob(".evaluation*")) == []
     path.unlink()

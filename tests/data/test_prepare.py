@@ -301,10 +301,10 @@ def test_tfds_reads_it_without_us(tmp_path):
 def test_builders_work_through_tfds_alone(tmp_path):
     import tensorflow_datasets as tfds
 
-    from fgu_jax.data.prepared.tfds_builder import BUILDERS
+    from fgu_jax.data.prepared.tfds_builder import builder_of
 
     manual = unpacked(tmp_path / "manual", MARKET)
-    builder = BUILDERS["market1501"](data_dir=tmp_path, file_format="array_record")
+    builder = builder_of("market1501")(data_dir=tmp_path, file_format="array_record")
     config = tfds.download.DownloadConfig(manual_dir=manual)
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_config=config)

@@ -3,6 +3,8 @@
 import importlib.util
 import sys
 import types
+import urllib.error
+import urllib.request
 from functools import cache, partial
 from pathlib import Path
 
@@ -218,7 +220,11 @@ def test_imagenet_comes_from_the_hub_s_cache(tmp_path, monkeypatch):
         asked.append((repository, name))
         return str(folder / name)
 
-    hub = types.SimpleNamespace(hf_hub_download=download)
+    hub = types.SimpleNamespace(
+        hf_hub_download=download,
+        constants=None,
+        try_to_load_from_cache=lambda repository, name: str(folder / name),
+    )
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     variables, report = load_initial("imagenet", "resnet18", zeros())
     assert asked == [("timm/resnet18.tv_in1k", "model.safetensors")]
@@ -226,11 +232,24 @@ def test_imagenet_comes_from_the_hub_s_cache(tmp_path, monkeypatch):
     assert np.abs(variables["params"]["backbone"]["conv1"]["kernel"]).max() > 0
 
 
-def test_offline_without_a_cache_is_one_line_with_the_mend(monkeypatch):
+@pytest.mark.parametrize("answers", [True, False])
+def test_offline_without_a_cache_is_one_line_with_the_mend(answers, monkeypatch):
     def download(repository, name):
+        assert answers  # else its client would try for most of a minute
         raise OSError("no route\nto host")
 
-    hub = types.SimpleNamespace(hf_hub_download=download)
+    def ask(endpoint, timeout):
+        assert (endpoint, timeout) == ("https://hub", 4)
+        if answers:
+            raise urllib.error.HTTPError(endpoint, 404, "", None, None)
+        raise urllib.error.URLError("no name")
+
+    hub = types.SimpleNamespace(
+        hf_hub_download=download,
+        constants=types.SimpleNamespace(ENDPOINT="https://hub"),
+        try_to_load_from_cache=lambda repository, name: None,
+    )
+    monkeypatch.setattr(urllib.request, "urlopen", ask)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     with pytest.raises(
         InputError, match=r"tv_in1k cannot be had .*go online"

@@ -28,7 +28,11 @@ def test_a_session_says_what_it_was_made_with(tmp_path, monkeypatch):
     assert _begin(tmp_path).changes == []
     (session,) = _sessions(tmp_path)
     assert session["command"] == ["train.py", "--seed=1"]
-    assert session["data"] == {"fingerprint": "abc", "images": 7}
+    assert session["data"] == {
+        "fingerprint": "abc",
+        "images": 7,
+        "reading": None,
+    }
     assert session["devices"] == {
         "platform": "cpu",
         "kind": jax.devices()[0].device_kind,

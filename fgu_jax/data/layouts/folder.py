@@ -192,7 +192,8 @@ def _by_pattern(
     for key, found in read.items():
         split = "train" if found.split is None else split_of(found.split)
         if split is None:
-            reasons[key] = f"split {found.split!r} is none of {', '.join(SPLITS)}"
+            listed = ", ".join(SPLITS)
+            reasons[key] = f"split {found.split!r}, which is none of {listed}"
             continue
         if found.split is not None:
             splits[found.split, split] += 1

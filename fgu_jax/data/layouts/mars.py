@@ -83,7 +83,7 @@ def _queries(
     if not {*info.values(), names} <= set(tree.names):
         first: dict[tuple[str, str], tuple[str, ...]] = {}
         for track in sorted(tracks):
-            if int(track[0]) > 0:
+            if track[0] not in ("00-1", "0000"):
                 first.setdefault((track[0], track[1]), track)
         return list(first.values()), (
             "info/ is not there: the first track of each identity and camera is a query"

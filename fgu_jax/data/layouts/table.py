@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fgu_jax.data.images import normal_name
 from fgu_jax.data.layouts.splits import split_of
 from fgu_jax.errors import InputError
+from fgu_jax.messages import printable
 
 _DELIMITERS = ",;\t|"
 _ROLES: dict[str, tuple[str, ...]] = {
@@ -144,7 +145,7 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     unknown = 0
     for line, cells in lines:
         if len(cells) < len(header):
-            lacking = names[len(cells)] or "cell"
+            lacking = printable(names[len(cells)]) or "cell"
             raise InputError(
                 f"the CSV, line {line}: no {lacking}: it has {len(cells)} cells and "
                 f"the first line {len(header)}"
@@ -155,7 +156,7 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
                 f"{len(header)}: put quotes around what holds the delimiter"
             )
         value = {role: cells[i].strip() for role, i in at.items()}
-        key = finder.find(value["image"])
+        key = finder.find(cells[at["image"]])
         if key is None:
             missing.append(f"line {line}: image {value['image']!r}")
             continue
@@ -224,7 +225,7 @@ def _parse(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
         io.StringIO(text, newline=""),
         delimiter=chosen,
         strict=True,
-        skipinitialspace=True,
+        skipinitialspace=any(cell.startswith((" ", '"')) for cell in best[1:]),
     )
     lines: list[tuple[int, list[str]]] = []
     try:
@@ -239,6 +240,11 @@ def _parse(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     while header and not header[-1].strip():
         header.pop()
     return header, lines[skip + 1 :]
+
+
+def _listed(names: list[str], most: int = 12) -> str:
+    shown = [printable(name)[:40] for name in names[:most]]
+    return ", ".join(shown) + (", ..." if len(names) > most else "")
 
 
 def _plain(name: str) -> str:
@@ -269,7 +275,7 @@ def _roles(
             found[role] = there[0]
     if "image" not in found:
         raise InputError(
-            f"the CSV has columns {', '.join(names) or '(none)'}: it needs image (or "
+            f"the CSV has columns {_listed(names) or '(none)'}: it needs image (or "
             "path, file, filename), and may have identity, camera, split, bbox"
         )
     notes = []
@@ -293,7 +299,7 @@ def _roles(
         for wanted, to_corner in _CORNERS:
             if corners is None and all(side in plain for side in wanted):
                 corners = (tuple(plain[side] for side in wanted), to_corner)
-                notes.append(f"boxes are in columns {', '.join(corners[0])}")
+                notes.append(f"boxes are in columns {_listed([*corners[0]])}")
     return found, corners, notes
 
 

@@ -109,27 +109,6 @@ class MSMT17(Builder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack MSMT17_V1 or MSMT17_V2 here."
 
 
-class CUHK03(Builder):
-    """CUHK03 in its new protocol's three folders."""
-
-    name = "cuhk03"
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack CUHK03-NP's detected (or labeled) here."
-
-
-class VeRi(Builder):
-    """VeRi-776: image_train, image_query and image_test."""
-
-    name = "veri"
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack VeRi here."
-
-
-class MARS(Builder):
-    """MARS: bbox_train, bbox_test and info."""
-
-    name = "mars"
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack bbox_train.zip, bbox_test.zip, info here."
-
-
 class Folder(Builder):
     """Any tree of images; labels by a pattern or a table, or none."""
 
@@ -150,13 +129,17 @@ class Synthetic(Builder):
         return read_market(tree, MARKET)
 
 
-BUILDERS = {
-    builder.name: builder
-    for builder in (
-        *(Market1501, DukeMTMCReID, MSMT17, CUHK03, VeRi, MARS),
-        *(Folder, Synthetic),
-    )
-}
+_BUILDERS = {b.name: b for b in (Market1501, DukeMTMCReID, MSMT17, Folder, Synthetic)}
+
+
+def builder_of(name: str) -> type[Builder]:
+    """The builder of a dataset; of a published one without its own, one by its name."""
+    if name in _BUILDERS:
+        return _BUILDERS[name]
+    known = PUBLISHED[name]
+    about = {"name": name, "__doc__": known.title, "__module__": __name__}
+    about["MANUAL_DOWNLOAD_INSTRUCTIONS"] = f"Unpack {known.title} here."
+    return type(known.stem.title(), (Builder,), about)
 
 
 def _encoded(tree: Tree, entry: Entry) -> bytes:

@@ -201,7 +201,7 @@ def _write(
     """Writes the records and the metadata into an empty folder."""
     import tensorflow_datasets as tfds
 
-    from fgu_jax.data.prepared.tfds_builder import BUILDERS
+    from fgu_jax.data.prepared.tfds_builder import builder_of
 
     total, done = sum(len(entries) for entries in layout.splits.values()), 0
 
@@ -213,7 +213,7 @@ def _write(
 
     scratch = folder.parent / "tfds"
     tfds.disable_progress_bar()
-    builder = BUILDERS[name](data_dir=scratch, file_format="array_record")
+    builder = builder_of(name)(data_dir=scratch, file_format="array_record")
     builder.tree, builder.layout, builder.note = tree, layout, note
     builder.written = written
     try:

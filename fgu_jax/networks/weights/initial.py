@@ -2,6 +2,10 @@
 
 import hashlib
 import importlib.util
+import json
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from fgu_jax.networks.weights.pth import read_pth
 # repositories was seen by the authors of this file, so none is pinned.
 _HUB = {"resnet50": "timm/resnet50.tv_in1k", "resnet18": "timm/resnet18.tv_in1k"}
 _HUB_FILE = "model.safetensors"
+_HUB_SECONDS = 4
 _LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".tar")
@@ -70,12 +75,31 @@ def load_initial(
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:
     suffix = path.suffix.lower()
+    if path.name.endswith(".safetensors.index.json"):
+        return _read_sharded(path)
     if suffix == ".safetensors":
         return _read_safetensors(path)
     if suffix in _TORCH_SUFFIXES:
         return read_pth(path)
-    known = ", ".join((".safetensors", *_TORCH_SUFFIXES))
+    known = ", ".join((".safetensors", ".safetensors.index.json", *_TORCH_SUFFIXES))
     raise InputError(f"{path} ends in {suffix!r}: weights end in one of {known}")
+
+
+def _read_sharded(path: Path) -> dict[str, np.ndarray]:
+    """Tensors of the files that an index names, each a plain name beside it."""
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        names = {str(name) for name in index["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is damaged or no index of weights ({first_line(error)})"
+        ) from None
+    tensors: dict[str, np.ndarray] = {}
+    for name in sorted(names):
+        if Path(name).name != name or not (path.parent / name).is_file():
+            raise InputError(f"{path} names {name!r}, which is not beside it: get it")
+        tensors |= _read_safetensors(path.parent / name)
+    return tensors
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -105,10 +129,12 @@ def _imagenet(backbone: str) -> tuple[Path, str]:
 
 
 def _from_hub(backbone: str) -> tuple[Path, str]:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
     repository = _HUB[backbone]
     try:
+        if not isinstance(try_to_load_from_cache(repository, _HUB_FILE), str):
+            _refuse_unreachable(constants.ENDPOINT)
         path = Path(hf_hub_download(repository, _HUB_FILE))
     except Exception as error:
         # The client raises its own and its transport's errors; none is of use here.
@@ -120,6 +146,29 @@ def _from_hub(backbone: str) -> tuple[Path, str]:
         ) from None
     # The hub's cache names the folder of a file by its commit.
     return path, f"{repository} (not pinned; commit {path.parent.name})"
+
+
+def _refuse_unreachable(endpoint: str) -> None:
+    """Raises ``OSError`` where the hub does not answer soon: its client tries long."""
+    said: list[BaseException | None] = []
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(endpoint, timeout=_HUB_SECONDS).close()
+        except urllib.error.HTTPError:
+            said.append(None)  # it answers
+        except Exception as error:
+            said.append(error)
+        else:
+            said.append(None)
+
+    asking = threading.Thread(target=ask, daemon=True)  # names may be looked up long
+    asking.start()
+    asking.join(_HUB_SECONDS)
+    if not said:
+        raise TimeoutError(f"no answer in {_HUB_SECONDS} s")
+    if said[0] is not None:
+        raise said[0]
 
 
 def _from_package() -> tuple[Path, str]:

@@ -1,7 +1,8 @@
 """Which tensor of PyTorch's each of our parameters is, and how it lies in memory."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,13 +86,18 @@ def take_backbone(
     """
     flat = flatten_dict(variables)
     new, used, missing, absent = {}, {}, [], []
+    wanted_names = {
+        source_name(backbone, path[2:]): path for path in flat if path[1] == "backbone"
+    }
+    tensors = of_sequence(tensors)
+    prefix = find_prefix(wanted_names, tensors)
     for path, old in flat.items():
         _, part, *rest = path
         ours = "/".join(path)
         if part != "backbone":
             missing.append(ours)
             continue
-        name = source_name(backbone, tuple(rest))
+        name = prefix + source_name(backbone, tuple(rest))
         if name not in tensors:
             absent.append(name)
             continue
@@ -110,19 +116,79 @@ def take_backbone(
         raise InputError(
             f"{source} has no layer {_few(tuple(absent), 1)}, which {backbone} needs: "
             "these are weights of another architecture, or not under the names of "
-            "torchvision, timm or the package they are from"
+            "torchvision, timm or the package they are from; it begins with "
+            f"{_few(tuple(tensors), 4)}"
         )
     left_over = tuple(name for name in tensors if name not in used)
-    roots = {name.split(".")[0] for name in used}
+    start = len(prefix)
+    roots = {name[start:].split(".")[0] for name in used}
     for name in left_over:
         counter = name.endswith("num_batches_tracked")
-        if name.split(".")[0] in roots and not counter:
+        under = name.startswith(prefix) and name[start:].split(".")[0] in roots
+        if under and not counter:
             raise InputError(
                 f"{source} has a layer {name!r} that {backbone} has not: "
                 "these are weights of another architecture"
             )
     merged = unflatten_dict(flat | new)
-    return merged, Report(source, tuple(used.values()), tuple(missing), left_over)
+    told = f"{source}, under {prefix!r}" if prefix else source
+    return merged, Report(told, tuple(used.values()), tuple(missing), left_over)
+
+
+def of_sequence(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A ResNet that was put into a ``Sequential`` by its own names again.
+
+    SpCL and Cluster Contrast number its parts: ``base.0`` is ``conv1``, ``base.1``
+    ``bn1``, and the four that have blocks ``layer1`` to ``layer4``.
+
+    >>> names = ["base.0.weight", *(f"base.{k}.0.conv1.weight" for k in (3, 4, 5, 6))]
+    >>> list(of_sequence(dict.fromkeys(names)))[1:3]
+    ['base.layer1.0.conv1.weight', 'base.layer2.0.conv1.weight']
+    """
+    block = re.compile(r"(|.*\.)(\d+)\.0\.conv1\.weight")
+    layers: dict[str, list[int]] = {}
+    for match in filter(None, map(block.fullmatch, tensors)):
+        if f"{match[1]}0.weight" in tensors:
+            layers.setdefault(match[1], []).append(int(match[2]))
+    new: dict[str, str] = {}
+    for prefix, numbers in layers.items():
+        if len(numbers) == 4:
+            new |= {f"{prefix}0.": f"{prefix}conv1.", f"{prefix}1.": f"{prefix}bn1."}
+            for k, number in enumerate(sorted(numbers), 1):
+                new[f"{prefix}{number}."] = f"{prefix}layer{k}."
+    if not new:
+        return tensors
+    part = re.compile("|".join(re.escape(old) for old in sorted(new, key=len)[::-1]))
+
+    def renamed(name: str) -> str:
+        match = part.match(name)
+        return name if match is None else new[match[0]] + name[match.end() :]
+
+    return {renamed(name): tensor for name, tensor in tensors.items()}
+
+
+def find_prefix(wanted: Collection[str], names: Collection[str]) -> str:
+    """What stands before all names of a network among a file's, as toolkits put it.
+
+    ``module.``, ``backbone.``, ``module.encoder_q.``, ``_orig_mod.`` and so on: the one
+    under which most of the names are; of two as good, the shortest, and an exponential
+    mean (``teacher``, ``encoder_k``, ``ema``) only where nothing else is there.
+
+    >>> find_prefix({"conv1.weight", "bn1.bias"}, ["m.conv1.weight", "m.bn1.bias"])
+    'm.'
+    """
+    counts: Counter[str] = Counter()
+    for name in names:
+        parts = name.split(".")
+        for k in range(len(parts)):
+            if ".".join(parts[k:]) in wanted:
+                counts["".join(f"{part}." for part in parts[:k])] += 1
+
+    def rank(prefix: str) -> tuple[int, bool, int, str]:
+        mean = any(word in prefix for word in ("encoder_k", "teacher", "ema", "mean"))
+        return -counts[prefix], mean, len(prefix), prefix
+
+    return min(counts, key=rank, default="")
 
 
 def take_same(

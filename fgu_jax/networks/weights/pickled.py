@@ -101,8 +101,18 @@ _CALLS: dict[str, Callable[..., Any]] = {
 }
 
 
+class _Nothing(NamedTuple):
+    """In place of what training scripts keep beside weights; it holds nothing."""
+
+
+# A run's arguments, and numbers of NumPy: nothing of them is read or called.
+_PASSED_OVER = frozenset(("argparse.Namespace", "numpy.dtype", "_codecs.encode")) | {
+    f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")
+}
+
+
 def _global(name: str) -> _Name:
-    if name not in STORAGE_TYPES and name not in _CALLS:
+    if name not in STORAGE_TYPES and name not in _CALLS and name not in _PASSED_OVER:
         raise InputError(
             f"it asks for {name!r}, which is code and not a tensor; "
             "save the bare weights: torch.save(model.state_dict(), path)"
@@ -203,12 +213,22 @@ class _Machine:
                 self.stack.append(_storage(record))
             case "REDUCE":
                 name, args = self.last(2)
+                if isinstance(name, _Name) and name.name in _PASSED_OVER:
+                    self.stack.append(_Nothing())
+                    return
                 if not isinstance(name, _Name) or name.name not in _CALLS:
                     raise ValueError("what is no function is called")
                 self.stack.append(_CALLS[name.name](*args))
+            case "NEWOBJ":
+                name, _ = self.last(2)
+                if not isinstance(name, _Name) or name.name not in _PASSED_OVER:
+                    raise ValueError("what is no class is made")
+                self.stack.append(_Nothing())
             case "BUILD":
                 # A state dict carries its version numbers as attributes: left out.
                 (state,) = self.last(1)
+                if isinstance(self.stack[-1], _Nothing):
+                    return
                 if not isinstance(state, dict) or not isinstance(self.stack[-1], dict):
                     raise ValueError("attributes are set on what is no dict")
             case _:

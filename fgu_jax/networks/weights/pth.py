@@ -19,6 +19,7 @@ _LEGACY_MAGIC, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 # Under these keys training scripts keep the network beside their own state.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _MAX_ENTRIES = 200_000
+_DEEPEST = 4  # an optimiser's state.0.exp_avg
 
 
 def read_pth(path: Path) -> dict[str, np.ndarray]:
@@ -26,8 +27,9 @@ def read_pth(path: Path) -> dict[str, np.ndarray]:
 
     Both of PyTorch's formats are read: zip (since 1.6) and the one before it. The
     tensors lie at the top, or under ``state_dict``, ``model_state_dict``, ``model`` or
-    ``net``; ``module.`` of a parallel network is taken off. What is no tensor is left
-    out. The file is mapped, so that reading costs its pages and no copy.
+    ``net``, or in other dicts, whose keys then stand before their names; ``module.`` of
+    a parallel network is taken off. What is no tensor is left out. The file is mapped,
+    so that reading costs its pages and no copy.
 
     Raises ``InputError``, naming the file, where it is damaged or no such file, and
     where its pickle asks for anything but tensors: no code of it is run.
@@ -128,16 +130,31 @@ def _tensors(value: Any) -> dict[str, pickled.Tensor]:
     """The state dict in what was pickled."""
     if not isinstance(value, Mapping):
         raise InputError(f"it holds a {type(value).__name__}, not a dict of tensors")
+    beside: dict[str, pickled.Tensor] = {}
     for key in _WRAPPERS:
         if isinstance(value.get(key), Mapping):
+            beside |= _below({k: v for k, v in value.items() if k != key}, "", 0)
             value = value[key]
     found = {
-        str(name).removeprefix("module."): tensor
-        for name, tensor in value.items()
-        if isinstance(tensor, pickled.Tensor)
+        name.removeprefix("module."): tensor
+        for name, tensor in _below(value, "", 0).items()
     }
     if not found:
         raise InputError("it holds no tensors, at the top or under state_dict or model")
+    return beside | found
+
+
+def _below(value: Any, prefix: str, depth: int) -> dict[str, pickled.Tensor]:
+    """Tensors in dicts within dicts, as scripts keep students, teachers, optimisers.
+
+    Names are joined by dots.
+    """
+    found: dict[str, pickled.Tensor] = {}
+    for key, each in value.items():
+        if isinstance(each, pickled.Tensor):
+            found[f"{prefix}{key}"] = each
+        elif isinstance(each, Mapping) and depth < _DEEPEST:
+            found |= _below(each, f"{prefix}{key}.", depth + 1)
     return found
 
 
