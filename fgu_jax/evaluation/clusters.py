@@ -40,11 +40,12 @@ def lines(made: Clustering, scores: ClusterScores | None) -> list[str]:
     """For a person: clusters, individuals, scores; a line each."""
     size = np.bincount(made.labels)
     graph = made.graph
+    found = "" if graph.recall == 1 else f", {graph.recall:.1%} of them found"
     scale = "no scale seen" if graph.alike is None else "by the data"
     number, low, high = made.individuals
     said = [
         f"{len(size):,} clusters, {np.count_nonzero(size == 1):,} of one image; "
-        f"neighbours k1 {graph.k1}, k2 {graph.k2} ({scale}); mean confidence "
+        f"neighbours k1 {graph.k1}, k2 {graph.k2} ({scale}{found}); mean confidence "
         f"{made.standing.confidence.mean():.2f}",
         f"about {number:,} individuals, {low:,} to {high:,}",
     ]
