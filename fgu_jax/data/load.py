@@ -21,7 +21,8 @@ from fgu_jax.data.layouts.several import (
 )
 from fgu_jax.data.layouts.table import decode_table
 from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout
-from fgu_jax.data.prepared.read import find_prepared
+from fgu_jax.data.looks import describe_pictures
+from fgu_jax.data.prepared.read import RecordSource, find_prepared
 from fgu_jax.data.published import PUBLISHED, canonical_name, count
 from fgu_jax.data.reading import Reading
 from fgu_jax.data.synthetic.settings import Settings
@@ -255,6 +256,8 @@ def build_dataset(
             splits,
             gone,
             {"query": query, "gallery": gallery} if evaluated else {},
+            # Prepared records were looked at, and take long to open.
+            () if isinstance(source, RecordSource) else describe_pictures(train),
         ),
         columns=layout.columns,
     )
@@ -265,6 +268,7 @@ def _reading(
     splits: dict[str, list[Entry]],
     gone: dict[str, str],
     ranked: Mapping[str, ImageSet],
+    pictures: tuple[str, ...],
 ) -> Reading | None:
     """The layout's reading, once junk and unreadable images are left out as well."""
     if layout.reading is None:
@@ -285,6 +289,7 @@ def _reading(
         taken=reading.taken - len(junk),
         left_out={**reading.left_out, **junk},
         counts=counts | {"boxes": boxes},
+        pictures=pictures,
     )
 
 

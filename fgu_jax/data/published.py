@@ -213,7 +213,8 @@ def count(layout: Layout) -> dict[str, int]:
         others = {e.identity for e in seen} - queried - {0}
         if others:
             counted["distractor identities"] = len(others)
-    cameras = {e.camera for e in (*train, *query, *seen) if e.camera is not None}
+    of_somebody = (e for e in (*train, *query, *seen) if e.identity != UNKNOWN)
+    cameras = {e.camera for e in of_somebody if e.camera is not None}
     if cameras:
         counted["cameras"] = len(cameras)
     return counted

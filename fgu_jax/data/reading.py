@@ -20,6 +20,7 @@ class Reading:
       counts: what was found in them: images, identities, cameras.
       examples: what names were read as, in the words of a user.
       notes: what else was understood or guessed, one line each.
+      pictures: what they look like, by a few of them.
     """
 
     where: str
@@ -28,6 +29,7 @@ class Reading:
     counts: Mapping[str, int] = field(default_factory=dict)
     examples: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
 
     @property
     def files(self) -> int:
@@ -58,7 +60,7 @@ class Reading:
         for reason, names in self._by_reason().items():
             said.append(f"    {len(names):,}: {reason}; {_first(names, 3)}")
         said += [f"  read {example}" for example in self.examples]
-        return said + [f"  {note}" for note in self.notes]
+        return said + [f"  {note}" for note in (*self.notes, *self.pictures)]
 
     def record(self) -> dict[str, Any]:
         """For a run's record, as JSON; names are those of the disk."""
@@ -73,6 +75,7 @@ class Reading:
             },
             "examples": list(self.examples),
             "notes": list(self.notes),
+            "pictures": list(self.pictures),
         }
 
     def _by_reason(self) -> dict[str, list[str]]:

@@ -190,6 +190,10 @@ def test_pictures_of_more_than_eight_bits(tmp_path, name, of):
         values.flat[0] = of(np.array([255], np.uint8))[0]
         Image.fromarray(values).save(tmp_path / f"{i}{name}")
     data = load(tmp_path)
+    bits = {"share": "shares of", "twe": "grey of 12", "ten": "grey of 10"}
+    told = "\n".join(data.reading.lines())
+    assert "the middle picture of 3 is 64 high and 32 wide" in told
+    assert next((b for k, b in bits.items() if name.startswith(k)), "grey of") in told
     found = dict(zip(data.train.names, data.train.decode(64, 32), strict=True))
     for i in range(3):
         wanted = grey(i).astype(int)

@@ -53,6 +53,7 @@ def table(header="image,identity", separator=",", end="\n", before=""):
         table(before="images/"),
         table().replace("\n", "\n\n"),
         table("image,identity,"),
+        table().replace(".png", ".PNG"),
         '"image","identity"\n'
         + "".join(f'"{n}","{who_}"\n' for n, who_ in LABELS.items()),
     ],
@@ -68,6 +69,14 @@ def test_columns_that_are_not_read_are_named(tree):
     data = load(tree, text)
     assert data.reading.notes == ("columns that are kept and not read: 'date'",)
     assert data.columns["000_0.png"] == {"date": "2024"}
+
+
+def test_a_mistyped_column_is_asked_about(tree):
+    data = load(tree, table("image,idendity"))
+    assert data.train_labels is None
+    assert "column 'idendity' is not read: call it 'identity' if it is" in (
+        data.reading.notes
+    )
 
 
 def test_a_column_of_row_numbers_is_no_identity_but_is_asked_about(tree):

@@ -3,13 +3,14 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from fgu_jax.data.images import normal_name
 from fgu_jax.data.layouts.splits import split_of
 from fgu_jax.errors import InputError
-from fgu_jax.messages import printable
+from fgu_jax.messages import nearest, printable
 
 _DELIMITERS = ",;\t|"
 _ROLES: dict[str, tuple[str, ...]] = {
@@ -294,6 +295,12 @@ def _roles(
     if read:
         told = ", ".join(f"{name!r} is {role}" for role, name in read.items())
         notes.insert(0, f"columns: {told}")
+    for name in names:
+        near = nearest(_plain(name), found.keys() ^ _ROLES.keys(), cutoff=0.7)
+        if near is not None and name not in found.values():
+            notes.append(
+                f"column {printable(name)!r} is not read: call it {near!r} if it is"
+            )
     corners = None
     if "bbox" not in found:
         for wanted, to_corner in _CORNERS:
@@ -337,11 +344,23 @@ def _box(
     return x, y, right, bottom
 
 
+def _ending_folded(name: str) -> str:
+    """A name whose ending is in small letters, as endings compare."""
+    start, dot, ending = name.rpartition(".")
+    return start + dot + ending.lower()
+
+
 class _Finder:
     """Images by the names that tables give them."""
 
     def __init__(self, pictures: Collection[str]) -> None:
         self._keys = {normal_name(key): key for key in pictures}
+        folded = Counter(map(_ending_folded, self._keys))
+        self._folded = {
+            _ending_folded(name): key
+            for name, key in self._keys.items()
+            if folded[_ending_folded(name)] == 1
+        }
         self._drop, self._add = "", ""
 
     def learn(self, images: list[str]) -> None:
@@ -371,8 +390,9 @@ class _Finder:
         if raw in self._keys or name in self._keys:
             return self._keys.get(raw) or self._keys[name]
         if self._drop and name.startswith(self._drop):
-            return self._keys.get(name[len(self._drop) :])
-        return self._keys.get(self._add + name) if self._add else None
+            name = name[len(self._drop) :]
+        name = self._add + name
+        return self._keys.get(name) or self._folded.get(_ending_folded(name))
 
     def _spelt(self, image: str) -> str:
         name = normal_name(image.strip().replace("\\", "/"))
