@@ -1,0 +1,66 @@
+"""Features made by hand, to be compared beside the network's when images regroup.
+
+A network that knows nothing yet of the images groups them worse than colours and
+textures do; clusters of these are what it can begin with.
+"""
+
+import numpy as np
+
+from fgu_jax.config import Config
+from fgu_jax.data import Images
+from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
+from fgu_jax.progress import Progress
+
+_BLOCK = 512  # images described at once
+
+
+def describe(
+    config: Config, images: Images, progress: Progress | None = None
+) -> np.ndarray | None:
+    """The features that ``config.handcrafted`` asks for, ``None`` where none are.
+
+    Args:
+      config: the run's; its seed is that of the words.
+      images: uint8 [N, H, W, 3], those of training.
+      progress: called with (done, total, what).
+
+    Returns:
+      float32 [N, F], unit rows: of both kinds, each has half of a similarity.
+    """
+    if config.handcrafted == "none":
+        return None
+    kinds = []
+    if config.handcrafted in ("bow", "both"):
+        rows = np.asarray(images[0 : len(images)])
+        kinds.append(learn_bag_of_words(rows, seed=config.seed, progress=progress))
+    if config.handcrafted in ("lomo", "both"):
+        kinds.append(lomo)
+    found = []
+    for start in range(0, len(images), _BLOCK):
+        block = np.asarray(images[start : start + _BLOCK])
+        found.append(np.concatenate([kind(block) for kind in kinds], axis=1))
+        if progress:
+            progress(min(start + _BLOCK, len(images)), len(images), "appearance")
+    features = np.concatenate(found)
+    return features / np.sqrt(np.float32(len(kinds)))
+
+
+def validate(config: Config) -> None:
+    """Refuses images that are too small for what is asked for.
+
+    Raises:
+      InputError: smaller than LOMO takes.
+    """
+    if config.handcrafted in ("lomo", "both"):
+        lomo_dim(config.image_height, config.image_width)
+
+
+def beside(features: np.ndarray, made: np.ndarray, *, share: float) -> np.ndarray:
+    """Float32 [N, D + F], unit rows: cosines are (1 - share) and share of the two's.
+
+    >>> x, y = np.eye(2, dtype="f4"), np.ones((2, 1), "f4")
+    >>> (beside(x, y, share=0.25) @ beside(x, y, share=0.25).T).round(2).tolist()
+    [[1.0, 0.25], [0.25, 1.0]]
+    """
+    weights = np.sqrt(np.float32(1 - share)), np.sqrt(np.float32(share))
+    return np.concatenate([weights[0] * features, weights[1] * made], axis=1)
