@@ -73,8 +73,12 @@ class Config:
         "named settings; default: quick on synthetic, else paper",
         of="folder shared untrained",
     )
-    method: Literal["fgu", "buc", "paul", "pul", "bow", "lomo"] = _shared(
-        "fgu", "fgu, or one it is compared with: buc, paul, pul, bow, lomo"
+    method: Literal["fgu", "buc", "paul", "pul", "cluster_contrast", "bow", "lomo"] = (
+        _shared(
+            "fgu",
+            "fgu, or one it is compared with: buc, paul, pul, cluster_contrast, bow, "
+            "lomo",
+        )
     )
     resume: bool = _kept(False, "go on with the run in workdir", of="folder untrained")
     seed: int = _data(

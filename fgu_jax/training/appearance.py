@@ -12,6 +12,8 @@ from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
 from fgu_jax.progress import Progress
 
 _BLOCK = 512  # images described at once
+_SAMPLE = 2048  # images that the directions are taken from
+_WIDTH = 512  # directions that are kept: what is compared after every epoch is this
 
 
 def describe(
@@ -25,7 +27,8 @@ def describe(
       progress: called with (done, total, what).
 
     Returns:
-      float32 [N, F], unit rows: of both kinds, each has half of a similarity.
+      float32 [N, F], unit rows: of both kinds, each has half of a similarity. Of each
+      the 512 directions are kept that hold most of its first 2,048 images.
     """
     if config.handcrafted == "none":
         return None
@@ -35,14 +38,26 @@ def describe(
         kinds.append(learn_bag_of_words(rows, seed=config.seed, progress=progress))
     if config.handcrafted in ("lomo", "both"):
         kinds.append(lomo)
+    first = np.asarray(images[0 : min(_SAMPLE, len(images))])
+    bases = [_directions(kind(first)) for kind in kinds]
     found = []
     for start in range(0, len(images), _BLOCK):
         block = np.asarray(images[start : start + _BLOCK])
-        found.append(np.concatenate([kind(block) for kind in kinds], axis=1))
+        parts = [kind(block) @ basis for kind, basis in zip(kinds, bases, strict=True)]
+        parts = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in parts]
+        found.append(np.concatenate(parts, axis=1))
         if progress:
             progress(min(start + _BLOCK, len(images)), len(images), "appearance")
     features = np.concatenate(found)
     return features / np.sqrt(np.float32(len(kinds)))
+
+
+def _directions(rows: np.ndarray) -> np.ndarray:
+    """Orthonormal columns [F, K] that hold most of the rows [M, F], K at most 512."""
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    kept = max(1, min(_WIDTH, int(np.count_nonzero(values > 1e-4 * values[-1]))))
+    scale = np.sqrt(values[-kept:])[None, :]
+    return rows.T @ (vectors[:, -kept:] / scale)
 
 
 def validate(config: Config) -> None:
