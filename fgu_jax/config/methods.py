@@ -33,6 +33,17 @@ class Method:
 
 _OF_TRAINING = frozenset(FIELDS) - {*fields_of("data", "untrained")}
 
+# As the paper merges; presets that make clusters anew are no part of these methods.
+_MERGING: dict[str, Any] = {
+    "distance": "euclid",
+    "merge_from": "clusters",
+    "merge_criterion": "min",
+    "handcrafted": "none",
+    "images_a_cluster": None,
+    "memory_rate": 0.5,
+    "patch_loss": "pedal",
+}
+
 METHODS: dict[str, Method] = {
     "fgu": Method(title="FGU"),
     # Lin et al., AAAI 2019: repelled loss and merging with a penalty on size. Its
