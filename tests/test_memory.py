@@ -39,6 +39,35 @@ def test_cluster_memory_equals_the_loop(dtype, tolerance, labels, seed):
     np.testing.assert_allclose(got, _cluster_loop(table, features, y), atol=tolerance)
 
 
+def _hardest_loop(table, features, labels, rate):
+    """Cluster Contrast's ``CM_Hard``: the least like its row, of each of the batch."""
+    new = table.copy()
+    for y in set(labels.tolist()):
+        own = np.flatnonzero(labels == y)
+        hardest = features[own[np.argmin(features[own] @ table[y])]]
+        new[y] = _unit((1 - rate) * table[y] + rate * hardest)
+    return new
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25, 0.9, 1.0])
+def test_the_rate_and_the_hardest_equal_loops(rate):
+    rng = np.random.default_rng(3)
+    table = _unit(rng.standard_normal((4, 3)))
+    features = _unit(rng.standard_normal((9, 3)))
+    features[8] = features[7]  # as hard as each other: once, whichever
+    labels = np.array([0, 2, 2, 0, 1, 2, 0, 2, 2], "int32")
+    expected = table.copy()
+    for v, y in zip(features, labels, strict=True):
+        expected[y] = _unit((1 - rate) * expected[y] + rate * v)
+    with jax.enable_x64(True):
+        arrays = jnp.asarray(table), jnp.asarray(features), jnp.asarray(labels)
+        got = memory.update_cluster_memory(*arrays, rate=rate)
+        hard = memory.update_cluster_memory(*arrays, rate=rate, hardest=True)
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+    hardest = _hardest_loop(table, features, labels, rate)
+    np.testing.assert_allclose(hard, hardest, atol=1e-12)
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-4), ("float64", 1e-9)])
 def test_patch_memory_equals_the_loop(dtype, tolerance):
     rng = np.random.default_rng(0)
@@ -95,6 +124,10 @@ def test_centres_are_means():
 
 
 def test_bad_arguments():
+    with pytest.raises(InputError, match=r"rate is 1.5: give a number in 0..1"):
+        memory.update_cluster_memory(
+            jnp.eye(2), jnp.ones((1, 2)), jnp.array([0]), rate=1.5
+        )
     with pytest.raises(InputError, match=r"\[C, D\]"):
         memory.update_cluster_memory(jnp.eye(3), jnp.ones((2, 4)), jnp.array([0, 1]))
     with pytest.raises(InputError, match=r"\[U, N, d\]"):

@@ -12,6 +12,7 @@ PIECES = {
     "merge": "exact merging, eq (5)",
     "evaluate": "CMC, mAP and mINP from features",
     "rerank": "k-reciprocal re-ranking",
+    "cluster": "clusters, told nothing",
     "pedal": "PEDAL and the repelled loss over large tables",
     "memory": "updates of the tables V and W",
     "decode": "pictures from JPEG",

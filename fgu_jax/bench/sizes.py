@@ -61,6 +61,18 @@ class Rerank(Evaluate):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Of clustering."""
+
+    features: str = _size(
+        "", "as of evaluate: its gallery without the distractors; else drawn"
+    )
+    images: int = _size(13115, "N, of drawn features")
+    width: int = _size(512, "D, of drawn features")
+    rival_images: int = _size(4000, "images of the row where others run too; 0: none")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Pedal:
     """Of the losses over large tables."""
 
@@ -120,5 +132,5 @@ class Scale:
     most_devices: int = _size(8, "1, 2, 4 ... up to this many")
 
 
-_PIECES = (Step, Merge, Evaluate, Rerank, Pedal, Memory, Decode, Epoch, Scale)
+_PIECES = (Step, Merge, Evaluate, Rerank, Cluster, Pedal, Memory, Decode, Epoch, Scale)
 SIZES: dict[str, type] = {of.__name__.lower(): of for of in _PIECES}

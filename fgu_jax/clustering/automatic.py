@@ -54,7 +54,9 @@ class Clustering:
     @functools.cached_property
     def standing(self) -> Standing:
         """How each image stands to its cluster and to the others."""
-        return standing(self.graph.similarities, self.labels)
+        graph = self.graph
+        step = 0.0 if graph.alike is None else graph.step
+        return standing(graph.similarities, self.labels, step=step)
 
     @property
     def individuals(self) -> Individuals:

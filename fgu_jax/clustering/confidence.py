@@ -10,7 +10,8 @@ from fgu_jax.errors import InputError
 from fgu_jax.retrieval.protocol import as_labels
 
 # Of a logistic regression on sets of images that docs/clustering.md names.
-_BIAS, _OWN, _CLUSTER = 0.87, 1.64, -0.39
+_BIAS, _OWN, _CLUSTER, _STEP = 1.37, 1.64, -0.51, 0.19
+_LEAST_STEP = 0.03
 _EDGE = 0.02  # keeps the odds of a mean of 0 or 1 finite
 
 
@@ -34,13 +35,15 @@ class Standing:
     confidence: np.ndarray
 
 
-def standing(similarities: sp.csr_array, labels: ArrayLike) -> Standing:
+def standing(
+    similarities: sp.csr_array, labels: ArrayLike, *, step: float = 0.0
+) -> Standing:
     """How each image stands, by the graph that was clustered.
 
     With s the mean similarity of an image to the others of its cluster, S the mean of
     s over the cluster, and odds(x) = log((x + 0.02) / (1.02 - x)), confidence is
 
-      1 / (1 + exp(-(0.87 + 1.64 odds(s) - 0.39 odds(S)))),
+      1 / (1 + exp(-(1.37 + 1.64 odds(s) - 0.51 odds(S) + 0.19 log(0.03 + step)))),
 
     a logistic regression on labelled sets of images, held against others
     (docs/clustering.md).
@@ -49,6 +52,7 @@ def standing(similarities: sp.csr_array, labels: ArrayLike) -> Standing:
       similarities: [N, N] of ``neighbour_graph`` (``Graph.similarities``), symmetric,
         nothing on the diagonal.
       labels: int [N], dense in 0..C-1.
+      step: how clearly the neighbours show a scale, ``Graph.step``; 0 where none does.
 
     Returns:
       ``Standing``.
@@ -61,7 +65,7 @@ def standing(similarities: sp.csr_array, labels: ArrayLike) -> Standing:
     >>> found.own.tolist(), found.nearest.tolist(), found.other.tolist()
     ([0.9, 0.9, 0.0], [1, -1, 0], [0.3, 0.0, 0.15])
     >>> found.confidence.round(2).tolist()
-    [0.97, 0.97, 0.0]
+    [0.95, 0.95, 0.0]
     """
     own_cluster, size = _dense(similarities, labels)
     sums = _sums(similarities, own_cluster, len(size))
@@ -80,6 +84,7 @@ def standing(similarities: sp.csr_array, labels: ArrayLike) -> Standing:
     similarity[row[last]] = mean[last]
     of_cluster = (np.bincount(own_cluster, own) / size)[own_cluster]
     score = _BIAS + _OWN * _odds(own) + _CLUSTER * _odds(of_cluster)
+    score += _STEP * np.log(_LEAST_STEP + step)
     confidence = np.where(size[own_cluster] > 1, 1 / (1 + np.exp(-score)), 0)
     return Standing(own, nearest, similarity, confidence)
 

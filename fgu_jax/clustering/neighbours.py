@@ -6,6 +6,7 @@ the number of threads or devices, nor what multiplies decides anything.
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -29,33 +30,55 @@ def nearest_lists(features: np.ndarray, k: int) -> np.ndarray:
     >>> nearest_lists(np.array([[0.0], [1.0], [3.0]], np.float32), 1).tolist()
     [[0, 1], [1, 0], [2, 1]]
     """
-    if jax.default_backend() == "cpu":
-        return on_host(features, k)
-    return on_device(features, k)
+    return on_host(features, k) if on_cpu() else on_device(features, k)
+
+
+def on_cpu() -> bool:
+    """Whether JAX has no accelerator here."""
+    return jax.default_backend() == "cpu"
 
 
 def on_host(features: np.ndarray, k: int) -> np.ndarray:
     """``nearest_lists`` by NumPy, a block of rows a thread."""
     count = len(features)
-    moved, square, error = _moved(features)
-    # ||y||^2 - 2 x.y in one product: the order of the distances from x.
-    left = np.concatenate([-2 * moved, np.ones((count, 1), np.float32)], axis=1)
-    right = np.concatenate([moved, square[:, None]], axis=1, dtype=np.float32).T
+    nearest = _search(features, k)
     out = np.empty((count, k + 1), np.int32)
 
     def fill(rows: slice) -> None:
-        block = left[rows] @ right
-        within = _reach(block, k + 1) + 2 * error[rows]
-        # Rounded up, so that nothing which float64 might yet prefer is lost.
-        limit = np.nextafter(within.astype(np.float32), np.float32(np.inf))
-        i, j = np.divmod(np.flatnonzero(block <= limit[:, None]), count)
-        out[rows] = _in_order(features, i + rows.start, j, k)
+        out[rows] = nearest(np.arange(count)[rows])
 
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(min(_THREADS, cores)) as threads:
         for _ in threads.map(fill, row_blocks(count, count, _HOST)):
             pass
     return out
+
+
+def exact_rows(features: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """Int32 [R, k + 1]: ``nearest_lists`` of some ``rows``, int [R]."""
+    nearest = _search(features, k)
+    step = max(1, _HOST // len(features))
+    parts = [rows[low : low + step] for low in range(0, len(rows), step)]
+    return np.concatenate([nearest(part) for part in parts]).astype(np.int32)
+
+
+def _search(features: np.ndarray, k: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of rows, int [B], ascending, that gives their lists."""
+    count = len(features)
+    moved, square, error = _moved(features)
+    # ||y||^2 - 2 x.y in one product: the order of the distances from x.
+    left = np.concatenate([-2 * moved, np.ones((count, 1), np.float32)], axis=1)
+    right = np.concatenate([moved, square[:, None]], axis=1, dtype=np.float32).T
+
+    def nearest(rows: np.ndarray) -> np.ndarray:
+        block = left[rows] @ right
+        within = _reach(block, k + 1) + 2 * error[rows]
+        # Rounded up, so that nothing which float64 might yet prefer is lost.
+        limit = np.nextafter(within.astype(np.float32), np.float32(np.inf))
+        i, j = np.divmod(np.flatnonzero(block <= limit[:, None]), count)
+        return _in_order(features, rows[i], j, k)
+
+    return nearest
 
 
 def on_device(features: np.ndarray, k: int) -> np.ndarray:

@@ -73,8 +73,12 @@ class Config:
         "named settings; default: quick on synthetic, else paper",
         of="folder shared untrained",
     )
-    method: Literal["fgu", "buc", "paul", "pul", "bow", "lomo"] = _shared(
-        "fgu", "fgu, or one it is compared with: buc, paul, pul, bow, lomo"
+    method: Literal["fgu", "buc", "paul", "pul", "cluster_contrast", "bow", "lomo"] = (
+        _shared(
+            "fgu",
+            "fgu, or one it is compared with: buc, paul, pul, cluster_contrast, bow, "
+            "lomo",
+        )
     )
     resume: bool = _kept(False, "go on with the run in workdir", of="folder untrained")
     seed: int = _data(
@@ -213,6 +217,17 @@ class Config:
     )
     use_cameras: bool = _regrouping(
         False, "features are centred by camera to be compared; batches are by camera"
+    )
+    handcrafted: Literal["none", "bow", "lomo", "both"] = _regrouping(
+        "none",
+        "made by hand and compared beside the network's features, alone before the "
+        "first epoch",
+    )
+    handcrafted_share: float = _regrouping(
+        0.5,
+        "of a similarity that they have, after the first epoch",
+        fraction=True,
+        unless={"handcrafted": "none"},
     )
     alone: Literal["kept", "left_out"] = _jaccard(
         "kept", "jaccard: an image in no cluster is one of its own, or not learnt from"

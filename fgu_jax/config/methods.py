@@ -33,6 +33,17 @@ class Method:
 
 _OF_TRAINING = frozenset(FIELDS) - {*fields_of("data", "untrained")}
 
+# As the paper merges; presets that make clusters anew are no part of these methods.
+_MERGING: dict[str, Any] = {
+    "distance": "euclid",
+    "merge_from": "clusters",
+    "merge_criterion": "min",
+    "handcrafted": "none",
+    "images_a_cluster": None,
+    "memory_rate": 0.5,
+    "patch_loss": "pedal",
+}
+
 METHODS: dict[str, Method] = {
     "fgu": Method(title="FGU"),
     # Lin et al., AAAI 2019: repelled loss and merging with a penalty on size. Its
@@ -88,6 +99,53 @@ METHODS: dict[str, Method] = {
             "eval_every": 20,
         },
         unused=frozenset(fields_of("merging")),
+    ),
+    # Dai et al., ACCV 2022: DBSCAN anew on Jaccard distances before each epoch, one
+    # memory row a cluster, batches by cluster. Its sampler's look at cameras and the
+    # second drop of its rate are left out.
+    "cluster_contrast": Method(
+        title="Cluster Contrast",
+        fields={
+            "patch_weight": 0.0,
+            "attract_weight": 0.0,
+            "temperature": 0.05,
+            "memory_start": "features",
+            "memory_rate": 0.9,
+            "memory_at_merge": "features",
+            "merge_features": "global",
+            "merge_from": "images",
+            "merge_criterion": "dbscan",
+            "size_penalty": 0.0,
+            "distance": "jaccard",
+            "k1": 30,
+            "k2": 6,
+            "max_distance": 0.6,
+            "last_max_distance": None,
+            "alone": "left_out",
+            "handcrafted": "none",
+            "merge_start": 0,
+            "merge_every": 1,
+            "merge_stop": 10_000,
+            "images_a_cluster": 4,
+        },
+        paper={
+            "batch_size": 256,
+            "images_a_cluster": 16,
+            "pooling": "gem",
+            "neck": True,
+            "optimizer": "adam",
+            "epochs": 50,
+            "learning_rate": 3.5e-4,
+            "lr_drop_epoch": 20,
+            "weight_decay": 5e-4,
+            "image_height": 256,
+            "image_width": 128,
+            "num_patches": 4,
+            "crop": False,
+            "pad": 10,
+            "erasing": 0.5,
+        },
+        unused=frozenset({"merge_fraction"}),
     ),
     "bow": Method(
         title="bag of words",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fgu_jax.clustering import Clustering, ClusterScores, compare
+from fgu_jax.clustering.graph import USUAL_K1
 from fgu_jax.data import Labels
 from fgu_jax.retrieval.protocol import UNKNOWN
 
@@ -40,11 +41,16 @@ def lines(made: Clustering, scores: ClusterScores | None) -> list[str]:
     """For a person: clusters, individuals, scores; a line each."""
     size = np.bincount(made.labels)
     graph = made.graph
-    scale = "no scale seen" if graph.alike is None else "by the data"
+    found = "" if graph.recall == 1 else f", {graph.recall:.1%} of them found"
+    scale = "by the data"
+    if graph.alike is None:
+        scale = "no scale seen"
+        if graph.k1 < USUAL_K1:
+            scale += f"; {USUAL_K1} for 1,500 images and more"
     number, low, high = made.individuals
     said = [
         f"{len(size):,} clusters, {np.count_nonzero(size == 1):,} of one image; "
-        f"neighbours k1 {graph.k1}, k2 {graph.k2} ({scale}); mean confidence "
+        f"neighbours k1 {graph.k1}, k2 {graph.k2} ({scale}{found}); mean confidence "
         f"{made.standing.confidence.mean():.2f}",
         f"about {number:,} individuals, {low:,} to {high:,}",
     ]

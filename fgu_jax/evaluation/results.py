@@ -83,7 +83,7 @@ def print_summary(
     else:
         console.print("no figures: nothing could be ranked", markup=False)
     clusters = history[-1].get("clusters")
-    said = "" if clusters is None else f"{clusters} clusters; "
+    said = "" if clusters is None else f"training ended with {clusters} clusters; "
     console.print(f"{said}run in {directory}", markup=False)
 
 

@@ -197,7 +197,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                 "np.array(names, dtype=str) and features as one array of numbers"
             ) from error
         raise InputError(
-            f"{path} is no whole .npz or .npy file: {first_line(error)}"
+            f"{path} is no whole .npz or .npy file ({first_line(error)}): save "
+            "features as one"
         ) from error
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import scipy.sparse as sp
 
-from fgu_jax.clustering import Clustering
+from fgu_jax.clustering import Clustering, Standing
 from fgu_jax.config import Config
 from fgu_jax.data import Images, Labels
 from fgu_jax.errors import InputError
@@ -56,6 +56,7 @@ class ReportData:
       train_labels: of the training images, or ``None``; shown, never learnt from.
       retrieval: query and gallery, or ``None`` where nothing can be ranked.
       similarities: sparse [N, N], the graph that was clustered, or ``None``.
+      standing: of the images to their clusters, with it.
       told: of the clusters, a sentence each.
     """
 
@@ -69,6 +70,7 @@ class ReportData:
     train_labels: Labels | None = None
     retrieval: Retrieval | None = None
     similarities: sp.csr_array | None = None
+    standing: Standing | None = None
     told: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -158,6 +160,7 @@ def gather(
         images=images,
         clusters=made.labels,
         similarities=made.graph.similarities,
+        standing=made.standing,
         told=tuple(lines(made, scored(made.labels, judge.train_labels))),
         patches=patches,
         global_features=global_features,

@@ -124,9 +124,9 @@ def alike(data: ReportData) -> Picture | None:
 
 def nowhere(data: ReportData) -> Picture | None:
     """Images that fit nowhere: alone, or least like the rest of their cluster."""
-    if data.similarities is None or not len(data.clusters):
+    found = data.standing
+    if found is None:
         return None
-    found = clustering.standing(data.similarities, data.clusters)
     order = np.lexsort((found.other, found.confidence))
     alone = np.bincount(data.clusters)[data.clusters] == 1
     rows = []

@@ -15,7 +15,7 @@ from rich.console import Console
 from fgu_jax.config import Config
 from fgu_jax.data import Images, leaks
 from fgu_jax.errors import InputError
-from fgu_jax.evaluation.judge import Judge
+from fgu_jax.evaluation.judge import Judge, Split
 from fgu_jax.evaluation.results import print_summary
 from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
 from fgu_jax.parallel import processes
@@ -55,22 +55,14 @@ def run(
         raise InputError(f"--method={config.method} runs in one process: start one")
     if config.method == "lomo":
         lomo_dim(config.image_height, config.image_width)  # refuses small images
-    mesh = make_mesh(1)
     folder.check(config)
     with bar(console) as progress:
         opened = open_data(config, data, progress)
     images, judge, reading = opened.images, opened.judge, opened.reading
     say = functools.partial(console.print, markup=False)
-    for line in [*(reading.lines() if reading else ()), judge.note]:
-        if line:
-            say(line)
-    if judge.test is None:
-        why = judge.warning or f"{config.dataset} has no identities to evaluate with"
-        raise InputError(
-            f"{why}, and --method={config.method} does nothing else: choose a method "
-            "that trains"
-        )
-    gallery = judge.test[1]
+    for line in filter(None, [*(reading.lines() if reading else ()), judge.note]):
+        say(line)
+    gallery = _gallery(config, judge)
     leak_check = None
     if judge.train_labels is not None:
         leak_check = leaks.check(opened.names, judge.train_labels.identities)
@@ -80,7 +72,7 @@ def run(
             folder.write_config(config)
             RunRecord(
                 config.directory,
-                mesh=mesh,
+                mesh=make_mesh(1),
                 fingerprint=fingerprint(gallery.names, gallery.images),
                 num_images=len(images),
                 reading=None if reading is None else reading.record(),
@@ -93,6 +85,16 @@ def run(
             history = tracker.history
         print_summary(console, config, history, config.directory, judge.protocol)
     return opened.names, history
+
+
+def _gallery(config: Config, judge: Judge) -> Split:
+    if judge.test is None:
+        why = judge.warning or f"{config.dataset} has no identities to evaluate with"
+        raise InputError(
+            f"{why}, and --method={config.method} does nothing else: choose a method "
+            "that trains"
+        )
+    return judge.test[1]
 
 
 def _measured(

@@ -9,6 +9,7 @@ from fgu_jax.errors import InputError
 from fgu_jax.losses import check_num_neighbors
 from fgu_jax.merging import refuse_what_does_not_fit
 from fgu_jax.parallel import processes
+from fgu_jax.training import appearance
 from fgu_jax.training.regrouping import clusters_a_merge, kmeans_clusters
 
 
@@ -31,6 +32,7 @@ def validate_before_data(config: Config, mesh: Mesh) -> None:
             f"batch_size {config.batch_size} is not divisible by {mesh.devices.size} "
             "devices: change it, or --devices"
         )
+    appearance.validate(config)
     networks.check_num_patches(
         config.backbone, config.image_height, config.image_width, config.num_patches
     )

@@ -12,6 +12,7 @@ from fgu_jax.errors import InputError
 from fgu_jax.inference.passes import fused
 from fgu_jax.merging import merge_clusters
 from fgu_jax.parallel import processes
+from fgu_jax.training.appearance import beside
 from fgu_jax.training.dbscan import dbscan
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.state import (
@@ -32,6 +33,7 @@ def regroup(
     *,
     epoch: int,
     cameras: np.ndarray | None = None,
+    made: np.ndarray | None = None,
 ) -> TrainState:
     """The state of the next epochs, placed: labels, V and c all come from one pass.
 
@@ -45,9 +47,12 @@ def regroup(
       mesh: the run's devices.
       epoch: after which it is, counted from 1; 0 before the first.
       cameras: int [N], where ``use_cameras``.
+      made: float [N, F], unit rows made by hand, where there are any.
     """
     before = jax.device_get(state.labels)
-    labels = new_clusters(config, features, before, mesh, epoch=epoch, cameras=cameras)
+    labels = new_clusters(
+        config, features, before, mesh, epoch=epoch, cameras=cameras, made=made
+    )
     if labels.max() < 1:
         return state
     goes_on = config.memory_at_merge == "memory"
@@ -74,6 +79,7 @@ def new_clusters(
     *,
     epoch: int,
     cameras: np.ndarray | None = None,
+    made: np.ndarray | None = None,
 ) -> np.ndarray:
     """Clusters of the next epochs.
 
@@ -84,6 +90,8 @@ def new_clusters(
       mesh: the run's devices; accelerators of the first process merge on them.
       epoch: after which it is, counted from 1; 0 before the first.
       cameras: int [N]; the compared features are centred by them.
+      made: float [N, F], unit rows made by hand, compared beside them; before the first
+        epoch alone.
 
     Returns:
       int32 [N], dense in 0..C-1; -1 for images that are not learnt from now: by
@@ -92,6 +100,9 @@ def new_clusters(
     compared = features[0]
     if config.merge_features == "fused":
         compared = fused(*features)["fused"]
+    if made is not None:
+        share = config.handcrafted_share if epoch > 0 else 1.0
+        compared = beside(compared, made, share=share)
     if cameras is not None:
         compared = centred(compared, cameras)
     here = list(mesh.local_devices)  # the first process merges, on its own devices

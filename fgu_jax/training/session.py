@@ -27,6 +27,7 @@ from fgu_jax.runs.checkpoints import Checkpoints
 from fgu_jax.runs.metrics import Tracker
 from fgu_jax.runs.record import RunRecord
 from fgu_jax.training import checks, programs
+from fgu_jax.training.appearance import describe
 from fgu_jax.training.epoch import Epochs
 from fgu_jax.training.images import Opened, fingerprint, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
@@ -83,6 +84,12 @@ class Session:
         return EmbedOnce(programs.embedding(self.config, self.mesh))
 
     @functools.cached_property
+    def made(self) -> np.ndarray | None:
+        """Features of the training images made by hand, if any: ``appearance``."""
+        with bar(self.tracker.console) as progress:
+            return describe(self.config, self.images, progress)
+
+    @functools.cached_property
     def train_epoch(self) -> Epochs:
         """The steps of an epoch; the images go to the devices when first asked for."""
         step = programs.train_step(self.config, self.steps_per_epoch)
@@ -97,7 +104,13 @@ class Session:
     ) -> TrainState:
         """The state, placed, with the clusters that follow this epoch: ``regroup``."""
         return regroup(
-            self.config, state, features, self.mesh, epoch=epoch, cameras=self.cameras
+            self.config,
+            state,
+            features,
+            self.mesh,
+            epoch=epoch,
+            cameras=self.cameras,
+            made=self.made,
         )
 
     def means(self, epoch: int, state: TrainState) -> dict[str, float]:

@@ -57,8 +57,11 @@ def test_confidence_rises_with_what_an_image_shares():
 
 
 def test_confidence_by_hand():
-    found = standing(sp.csr_array([[0, 0.5], [0.5, 0]]), [0, 0]).confidence
-    np.testing.assert_allclose(found, 1 / (1 + np.exp(-0.87)), rtol=1e-12)
+    graph = sp.csr_array([[0, 0.5], [0.5, 0]])  # odds of 0
+    for step in (0.0, 0.4):
+        score = 1.37 + 0.19 * np.log(0.03 + step)
+        found = standing(graph, [0, 0], step=step).confidence
+        np.testing.assert_allclose(found, 1 / (1 + np.exp(-score)), rtol=1e-12)
 
 
 @settings(max_examples=40, deadline=None)

@@ -124,7 +124,7 @@ def test_answers_are_kept(by_features, tmp_path):
 
 
 def test_cameras_are_centred_where_they_are_asked_for(by_features):
-    shift = 4 * np.random.default_rng(1).standard_normal((3, 16))
+    shift = 1.5 * np.random.default_rng(1).standard_normal((3, 16))
     random = np.random.default_rng(0)
     truth = np.repeat(np.arange(10), 6)
     rows = random.standard_normal((10, 16))[truth] + shift[np.arange(60) % 3]

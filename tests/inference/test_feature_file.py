@@ -99,10 +99,12 @@ def test_what_is_no_file_of_features(tmp_path):
     with pytest.raises(InputError, match="is not there"):
         read_features(tmp_path / "none.npz")
     (tmp_path / "f.npz").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(InputError, match="no whole .npz"):
+    with pytest.raises(
+        InputError, match="no whole .npz or .npy file .*: save features"
+    ):
         read_features(tmp_path / "f.npz")
     (tmp_path / "f.txt").write_text("hello")
-    with pytest.raises(InputError, match="f.txt is no .npz or .npy file"):
+    with pytest.raises(InputError, match="f.txt is no whole .npz or .npy file"):
         read_features(tmp_path / "f.txt")
     (tmp_path / "names.txt").write_text("a\n\nb\n")
     np.save(tmp_path / "f.npy", ROWS)

@@ -16,7 +16,7 @@ from jax.test_util import check_grads
 from fgu_jax.networks import build
 from fgu_jax.networks.convolution import Conv, max_pool
 from fgu_jax.networks.efficientnet import DepthwiseConv
-from fgu_jax.networks.heads import PatchHeads, stripe_means, unit
+from fgu_jax.networks.heads import GeneralizedMean, PatchHeads, stripe_means, unit
 from fgu_jax.networks.patchnet import PatchNet, stripe_windows, window_means
 
 
@@ -242,3 +242,41 @@ def test_max_pool_keeps_nan():
     x = jnp.zeros((1, 6, 6, 1)).at[0, 2, 3, 0].set(jnp.nan)
     expected = [[False] * 3, [False, True, True], [False] * 3]
     assert np.isnan(max_pool(x)[0, :, :, 0]).tolist() == expected
+
+
+@pytest.mark.parametrize("p", [1.0, 3.0, 6.5])
+def test_generalized_mean_equals_the_loop(p):
+    """Radenovic et al. 2018, eq (3), with the published epsilon."""
+    x = normal(2, 3, 4, 5)
+    with jax.enable_x64(True):
+        head = GeneralizedMean(jnp.float64)
+        first = head.init(jax.random.key(0), jnp.asarray(x))["params"]["p"]
+        assert first.tolist() == [3.0]
+        variables = {"params": {"p": jnp.array([p])}}
+        got = head.apply(variables, jnp.asarray(x))
+        check_grads(
+            lambda p: head.apply({"params": {"p": p}}, jnp.asarray(x)),
+            (jnp.array([p]),),
+            order=1,
+            modes=["rev"],
+        )
+    for b in range(2):
+        for f in range(5):
+            powers = [max(value, 1e-6) ** p for value in x[b, :, :, f].ravel()]
+            np.testing.assert_allclose(got[b, f], np.mean(powers) ** (1 / p), rtol=1e-9)
+
+
+def test_the_pooling_is_the_networks():
+    images = jnp.asarray(normal(2, 32, 16, 3) ** 2)
+    network = build("resnet_tiny", num_patches=2, patch_dim=8, pooling="gem")
+    variables = network.init(jax.random.key(0), images, train=False)
+    assert variables["params"]["gem"]["p"].shape == (1,)
+    means = {"params": {k: v for k, v in variables["params"].items() if k != "gem"}}
+    means["batch_stats"] = variables["batch_stats"]
+    plain = build("resnet_tiny", num_patches=2, patch_dim=8)
+    before = plain.apply(means, images, train=False)
+    near_one = variables["params"] | {"gem": {"p": jnp.array([1.0])}}
+    variables = dict(variables) | {"params": near_one}
+    after = network.apply(variables, images, train=False)
+    np.testing.assert_allclose(after[0], before[0], atol=1e-4)
+    np.testing.assert_array_equal(after[1], before[1])

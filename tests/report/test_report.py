@@ -11,6 +11,7 @@ from finished_run import HOSTILE, report_data, unit
 from PIL import Image
 
 from fgu_jax import report
+from fgu_jax.clustering import clustering
 from fgu_jax.config import presets
 from fgu_jax.data import Dataset, ImageSet, Labels
 from fgu_jax.errors import InputError
@@ -204,7 +205,10 @@ def test_a_run_ends_with_its_report(dataset, tmp_path):
     run = loop.fit(_small(tmp_path / "run"), dataset, quiet=True)
     page = _Page((run.directory / "report" / "index.html").read_text("utf-8"))
     shown = {picture["src"].removesuffix("-light.png") for picture in page.pictures}
-    assert shown == {"clusters", "retrieval", "cmc", "queries", "patches", "plane"}
+    assert shown == {
+        *("clusters", "retrieval", "cmc", "queries", "patches", "plane"),
+        *("clusters-largest", "clusters-mixed", "clusters-alike", "clusters-nowhere"),
+    }
     text = " ".join("".join(page.texts).split())
     result = json.loads((run.directory / "metrics.jsonl").read_text())
     assert f"{100 * result['fused_rank1']:.1f}%rank-1, fused" in text
@@ -217,11 +221,14 @@ def test_what_is_gathered_is_what_the_judge_and_the_network_have(dataset):
 
     images = dataset.train.decode(32, 16)
     fields = {"names": dataset.train.names, "images": images, "embed": embed}
-    fields |= {"clusters": np.arange(10)}
+    made = clustering(embed(images)[0])
+    fields |= {"made": made}
     history = [{"epoch": 0, "clusters": 10}]
     config = _small("unused")
     data = report.gather(config, history, judge=Judge(dataset, 32, 16), **fields)
     assert data.train_labels is dataset.train_labels
+    assert data.clusters.tolist() == made.labels.tolist()
+    assert data.told[0].startswith(f"{made.num_clusters} clusters")
     gallery = data.retrieval.gallery
     assert gallery.names == dataset.gallery.names
     np.testing.assert_array_equal(gallery.images, images)

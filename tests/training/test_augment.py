@@ -114,3 +114,25 @@ def test_erasing_fills_one_rectangle_with_the_mean():
         jnp.array([0.5, 0.5, 0.5, 0.5, 0.9]), image, chance=0.5
     )
     np.testing.assert_array_equal(kept, image)
+
+
+def test_a_shifted_image_is_cut_from_a_black_frame():
+    image = np.asarray(_images(1)[0])
+    framed = np.pad(image, ((3, 3), (3, 3), (0, 0)))
+    seen = set()
+    for y, x in np.random.default_rng(0).uniform(size=(200, 2)):
+        got = augment.random_shift(jnp.array([y, x]), jnp.asarray(image), most=3)
+        top, left = int(y * 7), int(x * 7)
+        np.testing.assert_array_equal(got, framed[top : top + 24, left : left + 12])
+        seen.add((top, left))
+    assert len(seen) > 40  # of 7 x 7 places
+    still = augment.random_shift(jnp.array([0.5, 0.5]), jnp.asarray(image), most=0)
+    np.testing.assert_array_equal(still, image)
+
+
+def test_a_shift_goes_in_place_of_a_crop_and_moves_nothing_else():
+    images, keys = _images(), _keys(np.arange(6))
+    plain = augment.augment(keys, images, crop=False, flip=False)
+    np.testing.assert_array_equal(plain, images)
+    moved = augment.augment(keys, images, crop=False, flip=False, pad=2)
+    assert (np.asarray(moved) != np.asarray(images)).any(axis=(1, 2, 3)).sum() > 3

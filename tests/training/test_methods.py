@@ -156,6 +156,7 @@ def test_pul_leaves_images_out(pul, dataset):
         (features, features[None]),
         np.zeros(len(images), np.int32),
         make_mesh(1),
+        epoch=2,
     )
     assert set(labels.tolist()) == set(range(-1, 7))
     settled = regrouping.settle(features, labels)

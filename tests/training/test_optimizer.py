@@ -1,11 +1,13 @@
-"""SGD by hand: momentum, decay in the gradient, the drop, groups, frozen parts."""
+"""SGD and Adam by hand: momentum, decay, drops of the rate, groups, frozen parts."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from fgu_jax.config import Config
+from fgu_jax.errors import InputError
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 
 
@@ -55,3 +57,44 @@ def test_the_rate_drops_at_its_step():
     np.testing.assert_allclose(
         rate_schedule(Config(lr_drop_epoch=None), 10, 1e-4)(10**6), 1e-4, rtol=1e-6
     )
+
+
+def test_adam_is_pytorchs_with_l2_in_the_gradient():
+    """Kingma and Ba, ICLR 2015, algorithm 1, with decay as PyTorch adds it."""
+    params = {"backbone": {"w": jnp.array([1.0, -2.0])}}
+    config = Config(
+        optimizer="adam", learning_rate=0.1, lr_drop_epoch=2, weight_decay=0.01
+    )
+    optimizer = make_optimizer(config, {"params": params}, steps_per_epoch=2)
+    rng = np.random.default_rng(0)
+    gradients = [
+        jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape)), params)
+        for _ in range(6)
+    ]
+    got = _run(optimizer, params, gradients)
+    w, m, v = np.array(params["backbone"]["w"], float), 0.0, 0.0
+    for step, gradient in enumerate(gradients, 1):
+        g = gradient["backbone"]["w"] + 0.01 * w
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        rate = 0.1 * (0.1 if step > 4 else 1.0)
+        w = w - rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+    np.testing.assert_allclose(got["backbone"]["w"], w, rtol=1e-5)
+
+
+def test_the_rate_warms_up_drops_and_falls_as_a_cosine():
+    def at(steps, **changes):
+        schedule = rate_schedule(Config(**changes), 10, 2.0)
+        return [float(schedule(step)) for step in steps]
+
+    warm = at((0, 10, 20, 99, 100), warmup_epochs=2, lr_drop_epoch=10)
+    np.testing.assert_allclose(warm, [0.02, 1.01, 2, 2, 0.2], rtol=1e-6)
+    steps = (0, 10, 20, 60, 100, 300)
+    cosine = at(steps, warmup_epochs=2, cosine_epoch=10, lr_drop_epoch=None)
+    np.testing.assert_allclose(cosine, [0.02, 1.01, 2, 1, 0, 0], atol=1e-6)
+    both = at((60,), warmup_epochs=2, cosine_epoch=10, lr_drop_epoch=5)
+    np.testing.assert_allclose(both, [0.1], rtol=1e-6)
+
+
+def test_a_cosine_that_ends_in_the_warm_up_is_refused():
+    with pytest.raises(InputError, match="cosine_epoch is 3 with warmup_epochs 3: "):
+        Config(cosine_epoch=3, warmup_epochs=3)

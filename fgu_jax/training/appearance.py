@@ -1,0 +1,106 @@
+"""Features made by hand, to be compared beside the network's when images regroup.
+
+A network that knows nothing yet of the images groups them worse than colours and
+textures do; clusters of these are what it can begin with.
+"""
+
+import numpy as np
+from PIL import Image
+
+from fgu_jax.config import Config
+from fgu_jax.data import Images
+from fgu_jax.errors import InputError
+from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
+from fgu_jax.handcrafted.bag_of_words import PATCH, STRIPES
+from fgu_jax.progress import Progress
+
+_LEAST_OF_WORDS = PATCH * STRIPES
+_BLOCK = 512  # images described at once
+_SIZE = (128, 64)  # height and width that larger images are described at
+_LEARNT = 16_384  # images that the words are learnt from
+_SAMPLE = 2048  # images that the directions are taken from
+_WIDTH = 512  # directions that are kept: what is compared after every epoch is this
+
+
+def describe(
+    config: Config, images: Images, progress: Progress | None = None
+) -> np.ndarray | None:
+    """The features that ``config.handcrafted`` asks for, ``None`` where none are.
+
+    Args:
+      config: the run's; its seed is that of the words.
+      images: uint8 [N, H, W, 3], those of training.
+      progress: called with (done, total, what).
+
+    Returns:
+      float32 [N, F], unit rows: of both kinds, each has half of a similarity. Of each
+      the 512 directions are kept that hold most of its first 2,048 images. Images
+      higher than 128 or wider than 64 pixels are described at that size.
+    """
+    if config.handcrafted == "none":
+        return None
+    kinds = []
+    if config.handcrafted in ("bow", "both"):
+        blocks = range(0, min(_LEARNT, len(images)), _BLOCK)
+        rows = np.concatenate([_reduced(images[k : k + _BLOCK]) for k in blocks])
+        kinds.append(learn_bag_of_words(rows, seed=config.seed, progress=progress))
+    if config.handcrafted in ("lomo", "both"):
+        kinds.append(lomo)
+    first = _reduced(images[0 : min(_SAMPLE, len(images))])
+    bases = [_directions(kind(first)) for kind in kinds]
+    found = []
+    for start in range(0, len(images), _BLOCK):
+        block = _reduced(images[start : start + _BLOCK])
+        parts = [kind(block) @ basis for kind, basis in zip(kinds, bases, strict=True)]
+        parts = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in parts]
+        found.append(np.concatenate(parts, axis=1))
+        if progress:
+            progress(min(start + _BLOCK, len(images)), len(images), "appearance")
+    features = np.concatenate(found)
+    return features / np.sqrt(np.float32(len(kinds)))
+
+
+def _reduced(images: np.ndarray) -> np.ndarray:
+    """Uint8 [B, H, W, 3] at no more than ``_SIZE``."""
+    size = tuple(map(min, images.shape[1:3], _SIZE))
+    if size == images.shape[1:3]:
+        return np.asarray(images)
+    wanted = size[::-1]
+    return np.stack([
+        np.asarray(Image.fromarray(x).resize(wanted, Image.Resampling.BOX))
+        for x in np.asarray(images)
+    ])  # fmt: skip
+
+
+def _directions(rows: np.ndarray) -> np.ndarray:
+    """Orthonormal columns [F, K] that hold most of the rows [M, F], K at most 512."""
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    kept = max(1, min(_WIDTH, int(np.count_nonzero(values > 1e-4 * values[-1]))))
+    scale = np.sqrt(values[-kept:])[None, :]
+    return rows.T @ (vectors[:, -kept:] / scale)
+
+
+def validate(config: Config) -> None:
+    """Refuses images that are too small for what is asked for.
+
+    Raises:
+      InputError: smaller than LOMO takes, or lower than the words' stripes.
+    """
+    if config.handcrafted in ("lomo", "both"):
+        lomo_dim(config.image_height, config.image_width)
+    if config.handcrafted in ("bow", "both") and config.image_height < _LEAST_OF_WORDS:
+        raise InputError(
+            f"image_height is {config.image_height}: handcrafted "
+            f"{config.handcrafted!r} takes {_LEAST_OF_WORDS} or more"
+        )
+
+
+def beside(features: np.ndarray, made: np.ndarray, *, share: float) -> np.ndarray:
+    """Float32 [N, D + F], unit rows: cosines are (1 - share) and share of the two's.
+
+    >>> x, y = np.eye(2, dtype="f4"), np.ones((2, 1), "f4")
+    >>> (beside(x, y, share=0.25) @ beside(x, y, share=0.25).T).round(2).tolist()
+    [[1.0, 0.25], [0.25, 1.0]]
+    """
+    weights = np.sqrt(np.float32(1 - share)), np.sqrt(np.float32(share))
+    return np.concatenate([weights[0] * features, weights[1] * made], axis=1)

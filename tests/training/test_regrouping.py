@@ -1,0 +1,307 @@
+"""Clusters made anew: from what, how far, with which cameras, and what stays."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from small_run import SMALL_RUN
+
+from fgu_jax import clustering
+from fgu_jax.clustering.cameras import centred
+from fgu_jax.config import Config, presets
+from fgu_jax.data import Settings, load_dataset
+from fgu_jax.errors import InputError
+from fgu_jax.handcrafted import lomo
+from fgu_jax.merging import merge_clusters
+from fgu_jax.parallel.mesh import make_mesh
+from fgu_jax.training import appearance, loop, regrouping, state
+from fgu_jax.training.images import open_data
+
+N = 60
+JACCARD = Config(
+    distance="jaccard",
+    merge_from="images",
+    merge_criterion="average",
+    k1=6,
+    k2=2,
+    max_distance=0.6,
+)
+
+
+def _features(seed=0, spread=0.5):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(12, 8))[np.arange(N) % 12] + spread * rng.normal(size=(N, 8))
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype("f4")
+
+
+def _new(config, features, labels=None, **rest):
+    labels = np.arange(N, dtype=np.int32) if labels is None else labels
+    both = (features, features[None])
+    given = {"epoch": 1} | rest
+    return regrouping.new_clusters(config, both, labels, make_mesh(1), **given)
+
+
+def _graph(features):
+    return clustering.neighbour_graph(features, k1=6, k2=2)
+
+
+def test_clusters_anew_are_those_of_the_graph():
+    x = _features()
+    wanted = clustering.average_linkage(_graph(x), max_distance=0.6)
+    assert 2 < wanted.max() < N - 1
+    np.testing.assert_array_equal(_new(JACCARD, x), wanted)
+    # Whatever the clusters were before.
+    np.testing.assert_array_equal(_new(JACCARD, x, np.arange(N) // 2), wanted)
+    of = {"max": clustering.complete_linkage, "min": clustering.single_linkage}
+    for criterion, link in of.items():
+        config = dataclasses.replace(JACCARD, merge_criterion=criterion)
+        np.testing.assert_array_equal(
+            _new(config, x), link(_graph(x), max_distance=0.6)
+        )
+
+
+def test_clusters_merge_on_where_they_are_not_made_anew():
+    x, before = _features(), (np.arange(N) // 2).astype(np.int32)
+    found = _new(dataclasses.replace(JACCARD, merge_from="clusters"), x, before)
+    assert (found[::2] == found[1::2]).all()
+    pairs = np.arange(N).reshape(-1, 2)
+    wanted = clustering.average_linkage(_graph(x), max_distance=0.6, must_link=pairs)
+    np.testing.assert_array_equal(found, wanted)
+    # An image that was left out is one of its own at first.
+    before[:2] = -1
+    found = _new(dataclasses.replace(JACCARD, merge_from="clusters"), x, before)
+    wanted = clustering.average_linkage(
+        _graph(x), max_distance=0.6, must_link=pairs[1:]
+    )
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_number_of_clusters_anew():
+    """Euclid, from images: as many as merging on would leave, made of single ones."""
+    x, before = _features(), (np.arange(N) // 2).astype(np.int32)
+    config = Config(merge_from="images", merge_criterion="average", merge_fraction=0.1)
+    found = _new(config, x, before)
+    wanted = merge_clusters(x, np.arange(N), N - 24, criterion="average")
+    np.testing.assert_array_equal(found, wanted)
+    assert found.max() + 1 == 30 - 6
+
+
+def test_the_distance_opens_evenly():
+    config = dataclasses.replace(
+        JACCARD, merge_start=2, merge_stop=6, last_max_distance=0.8
+    )
+    far = [config.merges_up_to(epoch) for epoch in (0, 2, 3, 4, 6, 9)]
+    np.testing.assert_allclose(far, [0.6, 0.6, 0.65, 0.7, 0.8, 0.8])
+    x = _features()
+    wanted = clustering.average_linkage(_graph(x), max_distance=0.7)
+    np.testing.assert_array_equal(_new(config, x, epoch=4), wanted)
+    assert JACCARD.merges_up_to(40) == 0.6
+
+
+def test_images_alone_are_left_out_or_kept():
+    x = _features()
+    x[:3] = np.eye(8, dtype="f4")[:3] * [[1], [-1], [1]]
+    config = dataclasses.replace(JACCARD, max_distance=0.4)
+    kept = _new(config, x)
+    alone = np.bincount(kept)[kept] == 1
+    assert 0 < alone.sum() < N
+    left = _new(dataclasses.replace(config, alone="left_out"), x)
+    assert (left[alone] == -1).all()
+    pairs = left[~alone][:, None] == left[~alone][None, :]
+    np.testing.assert_array_equal(pairs, kept[~alone][:, None] == kept[~alone][None, :])
+    assert set(left[~alone].tolist()) == set(range(left.max() + 1))
+
+
+def test_dbscan_keeps_or_leaves_out_its_noise():
+    config = dataclasses.replace(JACCARD, merge_criterion="dbscan", max_distance=0.5)
+    kept = _new(config, _features())
+    left = _new(dataclasses.replace(config, alone="left_out"), _features())
+    noise = left == -1
+    assert noise.any()
+    assert not noise.all()
+    assert (np.bincount(kept)[kept[noise]] == 1).all()
+    np.testing.assert_array_equal(kept[~noise], left[~noise])
+
+
+def test_features_are_centred_by_camera():
+    rng = np.random.default_rng(1)
+    cameras = rng.integers(0, 2, N)
+    x = _features() + 3 * np.eye(2, 8, dtype="f4")[cameras]
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    wanted = clustering.average_linkage(_graph(centred(x, cameras)), max_distance=0.6)
+    np.testing.assert_array_equal(_new(JACCARD, x, cameras=cameras), wanted)
+    assert (wanted != _new(JACCARD, x)).any()
+
+
+def test_what_is_made_by_hand_is_alone_at_first_and_then_beside():
+    x, made = _features(0), _features(1)
+    config = dataclasses.replace(JACCARD, handcrafted="bow", handcrafted_share=0.25)
+    first = _new(config, x, made=made, epoch=0)
+    np.testing.assert_array_equal(first, _new(JACCARD, made))
+    both = np.concatenate([np.sqrt(0.75) * x, np.sqrt(0.25) * made], axis=1)
+    wanted = clustering.average_linkage(_graph(both), max_distance=0.6)
+    np.testing.assert_array_equal(_new(config, x, made=made), wanted)
+
+
+def test_appearance_is_of_unit_rows_of_both_kinds():
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 48, 3), np.uint8)
+    parts = {
+        kind: appearance.describe(Config(handcrafted=kind), images)
+        for kind in ("none", "bow", "lomo", "both")
+    }
+    assert parts["none"] is None
+    for kind in ("bow", "lomo", "both"):
+        np.testing.assert_allclose(np.linalg.norm(parts[kind], axis=1), 1, rtol=1e-5)
+    means = (parts["bow"] @ parts["bow"].T + parts["lomo"] @ parts["lomo"].T) / 2
+    np.testing.assert_allclose(parts["both"] @ parts["both"].T, means, atol=1e-5)
+    # Five images span five directions: nothing of their likeness is lost.
+    made = lomo(images)
+    np.testing.assert_allclose(
+        parts["lomo"] @ parts["lomo"].T, made @ made.T, atol=1e-4
+    )
+
+
+def test_the_directions_are_those_of_the_singular_values(monkeypatch):
+    monkeypatch.setattr(appearance, "_WIDTH", 3)
+    rows = np.random.default_rng(0).normal(size=(20, 9)).astype("f4")
+    basis = appearance._directions(rows)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(3), atol=1e-4)
+    right = np.linalg.svd(rows.astype(float), full_matrices=False)[2][:3]
+    np.testing.assert_allclose(basis @ basis.T, right.T @ right, atol=1e-4)
+
+
+def _state(labels, features):
+    blank = dict.fromkeys(state.TrainState.__dataclass_fields__)
+    return state.TrainState(**blank | {
+        "cluster_memory": features, "centres": features, "labels": labels,
+        "num_clusters": np.int32(labels.max() + 1), "patch_memory": features[None],
+    })  # fmt: skip
+
+
+def test_the_patch_memory_gets_a_row_a_cluster():
+    x = _features()
+    labels = (np.arange(N) % 7 - 1).astype(np.int32)  # a seventh is in no cluster
+    made = state.with_patch_clusters(_state(labels, x), np.stack([x, -x]))
+    for row in range(6):
+        mean = x[labels == row].mean(0)
+        unit = mean / np.linalg.norm(mean)
+        np.testing.assert_allclose(made.patch_memory[0, row], unit, atol=1e-6)
+    np.testing.assert_array_equal(made.patch_memory[0, 6:], x[6:])
+
+
+def test_an_image_of_no_cluster_brings_its_feature_to_the_memory():
+    table = np.eye(4, dtype="f4")
+    before = _state(np.array([0, 1, -1, 2], np.int32), table)
+    x = np.array([[0, 0, 0, 1]] * 4, "f4")
+    merged = state.with_merged_memory(before, np.array([0, 0, 1, 1], np.int32), x)
+    half = np.sqrt(0.5)
+    expected = [[half, half, 0, 0], [0, 0, half, half]]
+    np.testing.assert_allclose(merged.cluster_memory[:2], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("max_distance", [0.0, 1.0])
+def test_clusters_to_learn_nothing_from_are_not_taken(max_distance):
+    """Each image alone and left out, or all of them in one."""
+    config = dataclasses.replace(JACCARD, max_distance=max_distance, alone="left_out")
+    x = _features()
+    before = _state(np.arange(N, dtype=np.int32) // 2, x)
+    after = regrouping.regroup(config, before, (x, x[None]), make_mesh(1), epoch=1)
+    assert after is before
+
+
+# --- whole runs ----------------------------------------------------------------------
+
+ANEW = {
+    "distance": "jaccard",
+    "merge_from": "images",
+    "merge_criterion": "average",
+    "merge_start": 0,
+    "k1": 6,
+    "k2": 2,
+    "max_distance": 0.8,
+    "images_a_cluster": 2,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "memory_rate": 0.9,
+    "patch_loss": "clusters",
+    "teacher": 0.9,
+    "alone": "left_out",
+    "use_cameras": True,
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    settings = Settings(
+        train_identities=6, test_identities=4, cameras=2, distractors=0, junk=0
+    )
+    folder = tmp_path_factory.mktemp("data")
+    return load_dataset("synthetic", data_dir=folder, settings=settings)
+
+
+def _run(dataset, folder, **changes):
+    small = {k: v for k, v in SMALL_RUN.items() if k not in ("merge_fraction",)}
+    config = presets.resolve(small | ANEW | {"workdir": str(folder)} | changes)
+    return loop.fit(config, dataset, quiet=True)
+
+
+def test_a_run_of_all_of_it_resumes_bit_for_bit(dataset, tmp_path):
+    whole = _run(dataset, tmp_path / "whole")
+    assert [r.get("merged", False) for r in whole.history] == [True] + [True] * 3 + [
+        False
+    ] or whole.history[0]["clusters"] < len(dataset.train)
+    _run(dataset, tmp_path / "parts", epochs=2)
+    again = _run(dataset, tmp_path / "parts", resume=True)
+    losses = [{k: v for k, v in r.items() if "loss" in k} for r in whole.history]
+    assert [
+        {k: v for k, v in r.items() if "loss" in k} for r in again.history
+    ] == losses
+    np.testing.assert_array_equal(again.clusters, whole.clusters)
+
+
+def test_training_gets_camera_numbers_and_nothing_else(dataset):
+    config = Config(dataset="synthetic", image_height=32, image_width=16)
+    assert open_data(config, dataset, None)[3] is None
+    given = dataclasses.replace(config, use_cameras=True)
+    cameras = open_data(given, dataset, None)[3]
+    np.testing.assert_array_equal(cameras, dataset.train_labels.cameras)
+    assert cameras is not dataset.train_labels.cameras
+
+
+def test_cameras_that_are_not_known_are_refused(dataset):
+    config = Config(dataset="folder", image_height=32, image_width=16, use_cameras=True)
+    nameless = dataclasses.replace(dataset, train_labels=None)
+    for data in (nameless, np.zeros((4, 32, 16, 3), np.uint8)):
+        with pytest.raises(InputError, match="use_cameras, but the cameras of folder "):
+            open_data(config, data, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"merge_criterion": "dbscan"}, "'dbscan' with distance 'euclid': give min or"),
+        (
+            {"distance": "jaccard", "merge_criterion": "median"},
+            "'median' with distance 'jaccard': give min or max or average or dbscan",
+        ),
+        (
+            {"distance": "jaccard"},
+            "merge_from is 'clusters' with merge_criterion 'min'",
+        ),
+        ({"images_a_cluster": 5}, "images_a_cluster is 5 and batch_size 32"),
+        ({"pad": 4}, "pad is 4 with crop"),
+        ({"last_max_distance": 0.5}, r"last_max_distance is 0.5: give 0.73"),
+        ({"last_max_distance": 1.5}, r"last_max_distance is 1.5: give 0.73"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        Config(**given)
+
+
+def test_what_has_no_effect_is_refused():
+    with pytest.raises(InputError, match="k1 is 5, which does nothing with distance"):
+        presets.resolve({"k1": 5})
+    given = {"distance": "jaccard", "merge_criterion": "average"}
+    with pytest.raises(InputError, match="merge_fraction is 0.1, .* 'jaccard'"):
+        presets.resolve(given | {"merge_fraction": 0.1})
