@@ -126,14 +126,14 @@ def check_output(
         raise InputError(
             f"{path} ends in {ending}, and a folder is written: leave the ending out"
         )
+    if path.is_dir() != folder and path.exists():
+        wanted, other = ("folder", "file") if folder else ("file", "folder")
+        raise InputError(f"{path} is a {other}: name a {wanted} as --output")
     if endings and ending not in endings:
         raise InputError(
             f"{path} ends in {ending or 'nothing'}: give an --output in "
             f"{' or '.join(endings)}"
         )
-    if path.is_dir() != folder and path.exists():
-        wanted, other = ("folder", "file") if folder else ("file", "folder")
-        raise InputError(f"{path} is a {other}: name a {wanted} as --output")
     if path.exists() and not (folder and not any(path.iterdir())):
         if not overwrite:
             raise InputError(

@@ -72,7 +72,9 @@ def test_unreadable_images_are_named_and_left_out(folders):
     assert matches.query.unreadable == {"zero.png": "zero bytes"}
     assert not bad & set(matches.gallery.names)
     record = result.as_record(matches, "x")
-    assert {entry["image"] for entry in record["unreadable_gallery"]} == bad
+    unreadable = {entry["image"] for entry in record["unreadable_gallery"]}
+    assert unreadable == bad - {"pipe.png", "nowhere.png"}
+    assert record["gallery_reading"]["left_out"]["a named pipe"]["files"] == 1
     assert record["unreadable_queries"] == [
         {"image": "zero.png", "reason": "zero bytes"}
     ]

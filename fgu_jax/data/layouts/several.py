@@ -100,5 +100,9 @@ def _join_readings(readings: Mapping[str, Reading]) -> Reading:
             for label, reading in readings.items()
             for note in reading.notes
         ),
-        examples=tuple(e for reading in readings.values() for e in reading.examples),
+        examples=tuple(
+            f"{told}, of {label}"
+            for label, reading in readings.items()
+            for told in reading.examples
+        ),
     )
