@@ -84,11 +84,12 @@ def _plot(curves: dict[str, dict[str, list]], path: Path) -> None:
 
     figure = Figure((10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for name, found in curves.items():
-        line = left.plot(K1, found["k1"], label=name, linewidth=1.2)[0]
+    for number, (name, found) in enumerate(curves.items()):
+        style = {"linewidth": 1.2, "linestyle": "-" if number < 10 else "--"}
+        line = left.plot(K1, found["k1"], label=name, **style)[0]
         at = found["distance"][DISTANCES.index(MAX_DISTANCE)]
         left.plot(found["chosen"], [at], "o", color=line.get_color())
-        right.plot(DISTANCES, found["distance"], color=line.get_color(), linewidth=1.2)
+        right.plot(DISTANCES, found["distance"], color=line.get_color(), **style)
     left.set(xscale="log", xlabel="k1 (dots: chosen from the data)", ylabel="ARI")
     left.set_xticks(K1, [str(k) for k in K1], minor=False)
     left.minorticks_off()

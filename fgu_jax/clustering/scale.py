@@ -14,6 +14,7 @@ from fgu_jax.clustering.encoding import listed
 REACH = 100
 """Neighbours that are looked at: steps are seen up to half as far."""
 _SAMPLE = 4096  # images that are looked at: enough for two decimals
+_ERRORS = 1.5  # times 1 / sqrt(images): three standard errors of a mean share
 _STEADY = 8  # places from which on a step needs no more height than any
 _CLEAR = 0.5  # a step of this height needs no more images
 _TABLE = 1 << 22  # entries of a table of ranks
@@ -30,8 +31,8 @@ def neighbours_alike(lists: np.ndarray) -> tuple[float | None, float]:
 
     the rise over the octave below less the rise over the octave above (triangles from
     k = 4 on: an octave below needs two neighbours to have any). A step stands out
-    above 1 / sqrt(images looked at), two standard errors of a mean share, where it is
-    the highest within half an octave either way; below k = 8, where few places are
+    above 1.5 / sqrt(images looked at), three standard errors of a mean share, where it
+    is the highest within half an octave either way; below k = 8, where few places are
     averaged and bursts of one camera make steps of their own, above 8 / k times that;
     half a neighbour is enough in any case.
     Pictures come in bursts and bursts in individuals: of several, the coarsest that is
@@ -57,7 +58,8 @@ def neighbours_alike(lists: np.ndarray) -> tuple[float | None, float]:
     pairs, triangles = _rises(lists, rows)
     k = np.arange(1, reach // 2 + 1)
     step = _steps(pairs, k) + np.where(k >= 4, _steps(triangles, k), 0)
-    noise = np.minimum(np.maximum(1, _STEADY / k) / np.sqrt(len(rows)), _CLEAR)
+    noise = _ERRORS / np.sqrt(len(rows)) * np.maximum(1, _STEADY / k)
+    noise = np.minimum(noise, _CLEAR)
     least = np.maximum(noise, step.max() / 2)
     for place in np.flatnonzero(step >= least)[::-1]:
         around = (k >= k[place] / np.sqrt(2)) & (k <= k[place] * np.sqrt(2))

@@ -27,7 +27,8 @@ _regrouping = functools.partial(_host, of="regrouping")
 _kmeans = functools.partial(_host, unless={"clustering": "merge"})
 _jaccard = functools.partial(_host, of="regrouping", unless={"distance": "euclid"})
 _attracted = functools.partial(field, unless={"attract_weight": 0, "global_weight": 0})
-_pedal = functools.partial(field, unless={"patch_weight": 0})
+_patch = functools.partial(field, unless={"patch_weight": 0})
+_pedal = functools.partial(field, unless={"patch_weight": 0, "patch_loss": "clusters"})
 _shared = functools.partial(_host, of="shared untrained")
 
 
@@ -168,7 +169,7 @@ class Config:
     patch_weight: float = field(
         0.8, "lambda of eq (7); 0 leaves the local branch out", least=0, traced=True
     )
-    patch_loss: Literal["pedal", "clusters"] = _pedal(
+    patch_loss: Literal["pedal", "clusters"] = _patch(
         "pedal", "of patches: PEDAL, or the repelled loss with a W row a cluster"
     )
     scale: float = _pedal(15.0, "s of eq (6): 15, and 5 on duke and msmt17", above=0)

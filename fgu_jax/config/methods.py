@@ -33,7 +33,7 @@ class Method:
 
 _OF_TRAINING = frozenset(FIELDS) - {*fields_of("data", "untrained")}
 
-# As the paper merges; presets that make clusters anew are no part of these methods.
+# As the paper merges: what presets that make clusters anew set is no part of these.
 _MERGING: dict[str, Any] = {
     "distance": "euclid",
     "merge_from": "clusters",
@@ -42,6 +42,10 @@ _MERGING: dict[str, Any] = {
     "images_a_cluster": None,
     "memory_rate": 0.5,
     "patch_loss": "pedal",
+    "max_distance": FIELDS["max_distance"].default,
+    "alone": "kept",
+    "k1": None,
+    "k2": None,
 }
 
 METHODS: dict[str, Method] = {
@@ -51,11 +55,11 @@ METHODS: dict[str, Method] = {
     "buc": Method(
         title="BUC",
         fields={
+            **_MERGING,
             "patch_weight": 0.0,
             "attract_weight": 0.0,
             "memory_start": "zeros",
             "temperature": 0.1,
-            "merge_criterion": "min",
             "size_penalty": 0.003,
             "merge_features": "global",
             "memory_at_merge": "features",
@@ -75,13 +79,19 @@ METHODS: dict[str, Method] = {
     # Yang et al., CVPR 2019: its patch loss alone; its image-level loss is left out.
     "paul": Method(
         title="PAUL",
-        fields={"global_weight": 0.0, "patch_weight": 2.0, "merge_fraction": 0.0},
+        fields={
+            **_MERGING,
+            "global_weight": 0.0,
+            "patch_weight": 2.0,
+            "merge_fraction": 0.0,
+        },
         paper={"epochs": 60, "learning_rate": 1e-4, "lr_drop_epoch": 50},
     ),
     # Fan et al., TOMM 2018: k-means anew, classification of reliable images.
     "pul": Method(
         title="PUL",
         fields={
+            **_MERGING,
             "clustering": "kmeans",
             "patch_weight": 0.0,
             "attract_weight": 0.0,

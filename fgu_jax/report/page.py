@@ -89,10 +89,10 @@ def _facts(last: dict) -> str:
     if "fused_mAP" in last:
         facts.append((f"{100 * last['fused_rank1']:.1f}%", "rank-1, fused"))
         facts.append((f"{100 * last['fused_mAP']:.1f}%", "mAP, fused"))
-    facts.append((f"{last['clusters']:,}", "clusters"))
+    facts.append((f"{last['clusters']:,}", "clusters in training"))
     if "nmi" in last:
-        facts.append((f"{last['purity']:.3f}", "purity of clusters"))
-        facts.append((f"{last['nmi']:.3f}", "NMI of clusters"))
+        facts.append((f"{last['purity']:.3f}", "their purity"))
+        facts.append((f"{last['nmi']:.3f}", "their NMI"))
     if "loss" in last:
         facts.append((f"{last['loss']:.3f}", "loss, last epoch"))
     items = "".join(f"<li><b>{_text(v)}</b>{_text(k)}</li>" for v, k in facts)

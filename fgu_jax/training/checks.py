@@ -51,7 +51,7 @@ def validate_with_data(config: Config, num_images: int) -> None:
             f"batch_size {config.batch_size} is larger than the {num_images} training "
             f"images: use {num_images} or less"
         )
-    if config.patch_weight > 0:
+    if config.patch_weight > 0 and config.patch_loss == "pedal":
         check_num_neighbors(config.num_neighbors, num_images)
     if config.clustering == "kmeans":
         kmeans_clusters(config, num_images)

@@ -131,12 +131,22 @@ def check(
     return [
         f"epoch {record['epoch']}: {complaint}"
         for complaint in (
+            _not_regrouped(record),
             _large_cluster(config, record, before),
             _collapse(config, record, before, first),
             *_rows_not_unit(config, state),
         )
         if complaint
     ]
+
+
+def _not_regrouped(record: dict) -> str | None:
+    if record.get("merged", True):
+        return None
+    return (
+        f"all images were in one cluster, or each alone: the {record['clusters']} "
+        "clusters before stay; try another max_distance, or alone=kept"
+    )
 
 
 def _large_cluster(config: Config, record: dict, before: dict) -> str | None:

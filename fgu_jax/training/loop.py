@@ -175,8 +175,9 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
         record = {"epoch": epoch} | session.means(epoch, state)
         if config.regroups_after(epoch):
             # Labels, V and c all come from this one pass over the images.
+            before = state
             state = session.regrouped(state, embed(session.images), epoch=epoch)
-            record["merged"] = True
+            record["merged"] = state is not before
         elif config.centres == "epoch":
             state = session.place(with_centres(state, embed(session.images)[0]))
         sums = zero_sums(state.cluster_memory.dtype)

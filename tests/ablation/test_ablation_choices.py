@@ -53,7 +53,7 @@ def test_what_makes_no_difference_is_no_choice(changes, not_there, tmp_path):
 
 
 def test_choices_cover_what_the_paper_leaves_open():
-    fields = ablation.choices(presets.resolve({"preset": "tuned"})).fields
+    fields = ablation.choices(presets.resolve({"preset": "tuned-2026-11"})).fields
     wanted = {
         *("memory_start", "centres", "attract_start", "neck", "learning_rate"),
         *("head_learning_rate", "size_penalty", "image_height", "color_jitter"),

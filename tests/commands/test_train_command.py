@@ -82,7 +82,7 @@ def test_one_line_says_it(refused, arguments, parts):
 SMALL = (
     "--dataset=folder",
     "--data_dir=images",
-    "--preset=quick",
+    "--preset=quick-2026-11",
     "--devices=1",
     "--image_height=32",
     "--image_width=16",

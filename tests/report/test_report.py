@@ -182,7 +182,12 @@ def _image_set(rows):
 
 
 def _small(folder, **changes):
-    fields = {"preset": "quick", "image_height": 32, "image_width": 16, "epochs": 0}
+    fields = {
+        "preset": "quick-2026-11",
+        "image_height": 32,
+        "image_width": 16,
+        "epochs": 0,
+    }
     fields |= {"num_patches": 2, "patch_dim": 8, "num_neighbors": 4, "batch_size": 8}
     return presets.resolve(fields | {"devices": 1, "workdir": str(folder)} | changes)
 

@@ -17,7 +17,11 @@ def small_machine(monkeypatch):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"merge_criterion": "average"}, {"size_penalty": 0.01}, {"preset": "tuned"}],
+    [
+        {"merge_criterion": "average"},
+        {"size_penalty": 0.01},
+        {"preset": "tuned-2026-11"},
+    ],
 )
 def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, changes):
     line = (
@@ -34,7 +38,7 @@ def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, chang
     "changes",
     [
         {},
-        {"preset": "tuned", "size_penalty": 0},
+        {"preset": "tuned-2026-11", "size_penalty": 0},
         {"merge_criterion": "average", "merge_fraction": 0},
         {"merge_criterion": "average", "epochs": 7},  # ends before a merge
         {"merge_criterion": "average", "resume": True},  # may have merged already
@@ -62,4 +66,7 @@ def test_no_matrix_is_asked_for_where_none_is_held(small_machine, changes):
     ],
 )
 def test_a_run_that_will_never_merge_is_told_of(changes, said):
-    assert checks.never_merges(presets.resolve({"preset": "quick"} | changes)) == said
+    assert (
+        checks.never_merges(presets.resolve({"preset": "quick-2026-11"} | changes))
+        == said
+    )

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_run import SMALL_RUN
@@ -14,7 +15,7 @@ from fgu_jax.errors import InputError
 from fgu_jax.handcrafted import lomo
 from fgu_jax.merging import merge_clusters
 from fgu_jax.parallel.mesh import make_mesh
-from fgu_jax.training import appearance, loop, regrouping, state
+from fgu_jax.training import appearance, health, loop, regrouping, state
 from fgu_jax.training.images import open_data
 
 N = 60
@@ -181,7 +182,7 @@ def _state(labels, features):
 def test_the_patch_memory_gets_a_row_a_cluster():
     x = _features()
     labels = (np.arange(N) % 7 - 1).astype(np.int32)  # a seventh is in no cluster
-    made = state.with_patch_clusters(_state(labels, x), np.stack([x, -x]))
+    made = state.with_patch_clusters(_state(labels, x), x[None])
     for row in range(6):
         mean = x[labels == row].mean(0)
         unit = mean / np.linalg.norm(mean)
@@ -199,14 +200,32 @@ def test_an_image_of_no_cluster_brings_its_feature_to_the_memory():
     np.testing.assert_allclose(merged.cluster_memory[:2], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("max_distance", [0.0, 1.0])
-def test_clusters_to_learn_nothing_from_are_not_taken(max_distance):
-    """Each image alone and left out, or all of them in one."""
-    config = dataclasses.replace(JACCARD, max_distance=max_distance, alone="left_out")
+@pytest.mark.parametrize("found", [[-1] * N, [0] * N, [0] * 5 + [-1] * (N - 5)])
+def test_clusters_to_learn_nothing_from_are_not_taken(found, monkeypatch):
+    """Each image alone and left out; all of them, or all that are kept, in one."""
+    labels = np.array(found, np.int32)
+    monkeypatch.setattr(regrouping, "new_clusters", lambda *_, **__: labels)
     x = _features()
     before = _state(np.arange(N, dtype=np.int32) // 2, x)
-    after = regrouping.regroup(config, before, (x, x[None]), make_mesh(1), epoch=1)
+    after = regrouping.regroup(JACCARD, before, (x, x[None]), make_mesh(1), epoch=1)
     assert after is before
+
+
+def test_a_regrouping_that_was_not_taken_is_told_of():
+    record = {"epoch": 3, "clusters": 9, "spread": 1.0, "patch_spread": 1.0}
+    blank = dict.fromkeys(("largest_cluster",), 0.1)
+    told = health.check(Config(), _sound(), record | blank | {"merged": False}, [])
+    assert told == [
+        "epoch 3: all images were in one cluster, or each alone: the 9 clusters before "
+        "stay; try another max_distance, or alone=kept"
+    ]
+    assert health.check(Config(), _sound(), record | blank | {"merged": True}, []) == []
+
+
+def _sound():
+    x = jnp.asarray(_features())
+    labels = jnp.arange(N)
+    return _state(np.arange(N, dtype=np.int32), x).replace(labels=labels)
 
 
 # --- whole runs ----------------------------------------------------------------------
@@ -216,6 +235,8 @@ ANEW = {
     "merge_from": "images",
     "merge_criterion": "average",
     "merge_start": 0,
+    "merge_every": 2,
+    "merge_stop": 4,
     "k1": 6,
     "k2": 2,
     "max_distance": 0.8,
@@ -240,16 +261,15 @@ def dataset(tmp_path_factory):
 
 
 def _run(dataset, folder, **changes):
-    small = {k: v for k, v in SMALL_RUN.items() if k not in ("merge_fraction",)}
+    small = {k: v for k, v in SMALL_RUN.items() if k != "merge_fraction"}
     config = presets.resolve(small | ANEW | {"workdir": str(folder)} | changes)
     return loop.fit(config, dataset, quiet=True)
 
 
 def test_a_run_of_all_of_it_resumes_bit_for_bit(dataset, tmp_path):
     whole = _run(dataset, tmp_path / "whole")
-    assert [r.get("merged", False) for r in whole.history] == [True] + [True] * 3 + [
-        False
-    ] or whole.history[0]["clusters"] < len(dataset.train)
+    assert [r.get("merged") for r in whole.history] == [None, None, True, None, True]
+    assert whole.history[0]["clusters"] < len(dataset.train)  # before the first epoch
     _run(dataset, tmp_path / "parts", epochs=2)
     again = _run(dataset, tmp_path / "parts", resume=True)
     losses = [{k: v for k, v in r.items() if "loss" in k} for r in whole.history]
@@ -261,9 +281,9 @@ def test_a_run_of_all_of_it_resumes_bit_for_bit(dataset, tmp_path):
 
 def test_training_gets_camera_numbers_and_nothing_else(dataset):
     config = Config(dataset="synthetic", image_height=32, image_width=16)
-    assert open_data(config, dataset, None)[3] is None
+    assert open_data(config, dataset, None).cameras is None
     given = dataclasses.replace(config, use_cameras=True)
-    cameras = open_data(given, dataset, None)[3]
+    cameras = open_data(given, dataset, None).cameras
     np.testing.assert_array_equal(cameras, dataset.train_labels.cameras)
     assert cameras is not dataset.train_labels.cameras
 
@@ -301,7 +321,7 @@ def test_what_does_not_go_together_is_refused(given, said):
 
 def test_what_has_no_effect_is_refused():
     with pytest.raises(InputError, match="k1 is 5, which does nothing with distance"):
-        presets.resolve({"k1": 5})
-    given = {"distance": "jaccard", "merge_criterion": "average"}
+        presets.resolve({"preset": "paper", "k1": 5})
+    given = {"preset": "tuned"}
     with pytest.raises(InputError, match="merge_fraction is 0.1, .* 'jaccard'"):
         presets.resolve(given | {"merge_fraction": 0.1})
