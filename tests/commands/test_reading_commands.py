@@ -24,7 +24,7 @@ _UNUSED = ("epochs", "devices", "merge_start", "merge_every", "merge_stop")
 TRAIN = [
     f"--{k}={v}" for k, v in SMALL_RUN.items() if k not in (*_UNUSED, "merge_fraction")
 ]
-TRAIN += ["--dataset=folder", "--devices=1", "--epochs=1"]
+TRAIN += ["--dataset=folder", "--devices=1", "--epochs=1", "--merge_fraction=0"]
 
 
 @pytest.fixture
