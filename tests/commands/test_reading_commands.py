@@ -20,7 +20,10 @@ from fgu_jax.config.located import data_dirs, find_table, located
 from fgu_jax.errors import InputError
 from fgu_jax.files import mend_of
 
-TRAIN = [f"--{k}={v}" for k, v in SMALL_RUN.items() if k not in ("epochs", "devices")]
+_UNUSED = ("epochs", "devices", "merge_start", "merge_every", "merge_stop")
+TRAIN = [
+    f"--{k}={v}" for k, v in SMALL_RUN.items() if k not in (*_UNUSED, "merge_fraction")
+]
 TRAIN += ["--dataset=folder", "--devices=1", "--epochs=1", "--merge_fraction=0"]
 
 

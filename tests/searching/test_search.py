@@ -85,7 +85,7 @@ def test_unreadable_images_are_named_and_left_out(folders):
     printed = console.file.getvalue()
     assert "11 of 14 query images cannot be read" in printed
     assert "and 1 more, all in matches.json" in printed
-    assert "5 of 14 gallery images cannot be read" in printed
+    assert "3 of 12 gallery images cannot be read" in printed
     assert "text\\n.png" in printed
 
 
