@@ -23,30 +23,17 @@ class Method:
       fields: what it is, whatever the preset.
       paper: schedule and rates of its own paper, under ``--preset=paper``.
       unused: fields that mean nothing to it, and are refused where they are given.
+      merging: it stands on presets as they were before they made clusters anew.
     """
 
     title: str
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     paper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     unused: frozenset[str] = frozenset()
+    merging: bool = False
 
 
 _OF_TRAINING = frozenset(FIELDS) - {*fields_of("data", "untrained")}
-
-# As the paper merges: what presets that make clusters anew set is no part of these.
-_MERGING: dict[str, Any] = {
-    "distance": "euclid",
-    "merge_from": "clusters",
-    "merge_criterion": "min",
-    "handcrafted": "none",
-    "images_a_cluster": None,
-    "memory_rate": 0.5,
-    "patch_loss": "pedal",
-    "max_distance": FIELDS["max_distance"].default,
-    "alone": "kept",
-    "k1": None,
-    "k2": None,
-}
 
 METHODS: dict[str, Method] = {
     "fgu": Method(title="FGU"),
@@ -54,12 +41,13 @@ METHODS: dict[str, Method] = {
     # dropout of 0.5 before the classifier is left out.
     "buc": Method(
         title="BUC",
+        merging=True,
         fields={
-            **_MERGING,
             "patch_weight": 0.0,
             "attract_weight": 0.0,
             "memory_start": "zeros",
             "temperature": 0.1,
+            "merge_criterion": "min",
             "size_penalty": 0.003,
             "merge_features": "global",
             "memory_at_merge": "features",
@@ -79,8 +67,8 @@ METHODS: dict[str, Method] = {
     # Yang et al., CVPR 2019: its patch loss alone; its image-level loss is left out.
     "paul": Method(
         title="PAUL",
+        merging=True,
         fields={
-            **_MERGING,
             "global_weight": 0.0,
             "patch_weight": 2.0,
             "merge_fraction": 0.0,
@@ -90,8 +78,8 @@ METHODS: dict[str, Method] = {
     # Fan et al., TOMM 2018: k-means anew, classification of reliable images.
     "pul": Method(
         title="PUL",
+        merging=True,
         fields={
-            **_MERGING,
             "clustering": "kmeans",
             "patch_weight": 0.0,
             "attract_weight": 0.0,

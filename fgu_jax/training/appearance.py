@@ -4,6 +4,8 @@ A network that knows nothing yet of the images groups them worse than colours an
 textures do; clusters of these are what it can begin with.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image
 
@@ -39,7 +41,7 @@ def describe(
     """
     if config.handcrafted == "none":
         return None
-    kinds = []
+    kinds: list[Callable[[np.ndarray], np.ndarray]] = []
     if config.handcrafted in ("bow", "both"):
         blocks = range(0, min(_LEARNT, len(images)), _BLOCK)
         rows = np.concatenate([_reduced(images[k : k + _BLOCK]) for k in blocks])

@@ -42,7 +42,7 @@ def test_features_are_known_by_the_same_fields_in_the_same_order():
     # `Embedder.identity` is made of them: kept features are found again by it.
     assert fields_of("network") == (
         *("backbone", "image_height", "image_width", "num_patches", "patch_dim"),
-        *("patch_generator", "neck", "precision"),
+        *("patch_generator", "pooling", "neck", "precision"),
     )
 
 

@@ -9,10 +9,12 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from fgu_jax import losses, memory
+from fgu_jax.config import Config
 from fgu_jax.losses import sharded
 from fgu_jax.networks.network import Features
 from fgu_jax.parallel.mesh import AXIS, make_mesh, map_over_devices
 from fgu_jax.training import tables
+from fgu_jax.training.state import TrainState
 
 # 41 rows on 8 devices: 6 each, one device has a dead row and one has no live row. k is
 # more than a device's rows.
@@ -138,6 +140,64 @@ def test_losses_and_gradients_are_those_of_whole_tables(devices, dtype, toleranc
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
             assert a.dtype == b.dtype == dtype
             np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+@pytest.mark.parametrize("rule", ["each", "hardest"])
+def test_a_row_of_w_a_cluster_is_as_a_whole_table(devices, rule):
+    """Losses, gradients and both memories, where patches have clusters too."""
+    with jax.enable_x64(True):
+        has = {name: jnp.asarray(x) for name, x in _problem().items()}
+        config = Config(patch_loss="clusters", memory_rate=0.75, memory_update=rule)
+        rng = np.random.default_rng(5)
+        weights = [jnp.asarray(rng.uniform(0.5, 2, shape)) for shape in [(B,), (U, B)]]
+
+        def found(of, own, part):
+            batch = tables.gather(
+                Features(part["v"], part["x"]), part["labels"], part["images"]
+            )
+            blank = dict.fromkeys(TrainState.__dataclass_fields__)
+            state = TrainState(**blank | {
+                "cluster_memory": part["V"], "centres": part["c"],
+                "patch_memory": part["W"], "num_clusters": jnp.int32(ALIVE),
+                "labels": jnp.zeros(N, jnp.int32),
+            })  # fmt: skip
+
+            def total(v, x):
+                repelled, _, patch = of.losses(
+                    config,
+                    state,
+                    Features(v, x),
+                    batch=batch,
+                    labels=part["labels"],
+                    index=part["images"],
+                )
+                values = (repelled, patch)
+                pairs = zip(own(weights, part), values, strict=True)
+                return sum(jnp.sum(w * l) for w, l in pairs), values
+
+            gradients, values = jax.grad(total, (0, 1), has_aux=True)(
+                part["v"], part["x"]
+            )
+            return values, gradients, of.updated(config, state, batch)
+
+        by_rows, by_patch = P(AXIS), P(None, AXIS)
+        both = (by_rows, by_patch)
+        cut = functools.partial(found, tables.CUT, _own_part)
+        got = _on(devices, cut, has, out_specs=(both, both, both))
+        whole = functools.partial(found, tables.WHOLE, lambda w, _: w)
+        one = make_mesh(1)
+        expected = map_over_devices(whole, one, in_specs=(P(),), out_specs=P())(has)
+        alive = (got[2][0][:N], got[2][1][:, :N])
+        for a, b in zip(
+            jax.tree.leaves((*got[:2], alive)), jax.tree.leaves(expected), strict=True
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+        # By hand: the patch loss of one patch is the repelled loss of its row of W.
+        again = losses.repelled_loss(
+            has["x"][1], has["W"][1], has["labels"], num_clusters=ALIVE
+        )
+        np.testing.assert_allclose(expected[0][1][1], again, rtol=1e-12)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])

@@ -28,7 +28,7 @@ def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, chang
         "holds a C x C matrix, 11.92 GiB for 40,000 clusters, and 1.00 GiB are there: "
         "use 'min' without a size penalty"
     )
-    config = presets.resolve(changes)
+    config = presets.resolve({"preset": "quick-2026-11"} | changes)
     with pytest.raises(InputError, match=line):
         checks.validate_with_data(config, MANY)
     checks.validate_with_data(config, 2_000)
@@ -46,7 +46,8 @@ def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, chang
     ],
 )
 def test_no_matrix_is_asked_for_where_none_is_held(small_machine, changes):
-    checks.validate_with_data(presets.resolve(changes), MANY)
+    config = presets.resolve({"preset": "quick-2026-11"} | changes)
+    checks.validate_with_data(config, MANY)
 
 
 @pytest.mark.parametrize(

@@ -51,14 +51,29 @@ def test_a_method_comes_after_the_preset_and_before_the_user():
     assert merges == list(range(20, 55, 2))
     assert len(merges) == 18
     quick = presets.resolve({"dataset": "synthetic", "method": "buc"})
-    plain = presets.resolve({"dataset": "synthetic"})
-    # The same budget: what differs is what the method is.
+    assert quick.preset == "quick"
+    plain = presets.resolve({"dataset": "synthetic", "preset": "quick-2026-11"})
+    # The budget of the preset that merges: what differs is what the method is.
     changed = {n for n in FIELDS if getattr(quick, n) != getattr(plain, n)}
     assert changed == {
-        *("method", "patch_weight", "attract_weight", "memory_start", "size_penalty")
+        *("method", "patch_weight", "attract_weight", "memory_start", "size_penalty"),
+        "preset",
     }
     mine = presets.resolve({"method": "buc", "size_penalty": "0.1", "epochs": "3"})
     assert (mine.size_penalty, mine.epochs) == (0.1, 3)
+
+
+def test_cluster_contrast_is_itself_under_every_preset():
+    for preset in presets.PRESETS:
+        made = presets.resolve({"preset": preset, "method": "cluster_contrast"})
+        assert (made.merge_criterion, made.max_distance) == ("dbscan", 0.6)
+        assert (made.distance, made.merge_from, made.k1) == ("jaccard", "images", 30)
+        assert (made.memory_rate, made.temperature) == (0.9, 0.05)
+        assert (made.patch_weight, made.attract_weight) == (0, 0)
+        assert all(map(made.regroups_after, range(60)))
+    paper = presets.resolve({"preset": "paper", "method": "cluster_contrast"})
+    assert (paper.batch_size, paper.images_a_cluster) == (256, 16)
+    assert (paper.optimizer, paper.pooling, paper.pad) == ("adam", "gem", 10)
 
 
 def test_default_folders_do_not_collide():
@@ -84,7 +99,10 @@ def test_all_settings_are_fields_with_values_they_take():
         ({"method": "bow", "init": "random", "neck": "true"}, "leave init, neck out"),
         ({"method": "lomo", "report": "true"}, "leave report out"),
         ({"method": "pul", "merge_fraction": 0.1}, "does not merge clusters"),
-        ({"method": "lomoo"}, "choose fgu or buc or paul or pul or bow or lomo"),
+        (
+            {"method": "lomoo"},
+            "choose fgu or buc or paul or pul or cluster_contrast or bow or lomo",
+        ),
         ({"global_weight": 0, "patch_weight": 0}, "nothing would be learnt"),
         ({"method": "paul", "patch_weight": 0}, "nothing would be learnt"),
         ({"reliability": 1.5}, "reliability is 1.5"),
@@ -148,7 +166,7 @@ def test_pul_clusters_anew_and_trains_on_reliable_images(pul, dataset):
 
 
 def test_pul_leaves_images_out(pul, dataset):
-    _, images, _, _ = open_data(pul.config, dataset, None)
+    images = open_data(pul.config, dataset, None).images
     features = np.random.default_rng(0).normal(size=(len(images), 16))
     features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype("f4")
     labels = regrouping.new_clusters(
@@ -205,6 +223,18 @@ def test_buc_repels_and_merges(dataset, tmp_path):
     assert first["loss_patch"] == first["loss_attracted"] == 0
     assert first["loss"] == first["loss_repelled"] > 0
     assert last["clusters"] < len(dataset.train)
+
+
+def test_cluster_contrast_trains_on_clusters_of_dbscan(dataset, tmp_path):
+    changes = {"k1": 6, "k2": 2, "max_distance": 0.8, "merge_stop": 3}
+    given = SMALL | {"method": "cluster_contrast", "workdir": str(tmp_path / "run")}
+    del given["merge_fraction"]
+    run = loop.fit(presets.resolve(given | changes), dataset, quiet=True)
+    assert run.history[0]["clusters"] < len(dataset.train)
+    assert [r.get("merged") for r in run.history[1:4]] == [None, True, True]
+    for record in run.history[1:]:
+        assert record["loss"] == record["loss_repelled"] > 0
+    assert run.clusters.min() == 0
 
 
 def test_more_clusters_than_images_is_refused(dataset, tmp_path):
