@@ -379,7 +379,7 @@ def fields_of(*rooms: str) -> tuple[str, ...]:
     """Fields that belong to one of these ``ROOMS``, in the order of ``Config``.
 
     >>> fields_of("merging")
-    ('merge_fraction', 'merge_criterion', 'size_penalty')
+    ('merge_from', 'distance', 'merge_fraction', 'merge_criterion', 'size_penalty')
     """
     return tuple(k for k, t in TRAITS.items() if {*rooms} & {*t.of.split()})
 

@@ -46,6 +46,7 @@ class Epochs:
         train_step: Callable,
         images: Images,
         mesh: Mesh,
+        *,
         cameras: np.ndarray | None = None,
     ):
         self._cameras = cameras

@@ -93,7 +93,7 @@ class Session:
     def train_epoch(self) -> Epochs:
         """The steps of an epoch; the images go to the devices when first asked for."""
         step = programs.train_step(self.config, self.steps_per_epoch)
-        return Epochs(self.config, step, self.images, self.mesh, self.cameras)
+        return Epochs(self.config, step, self.images, self.mesh, cameras=self.cameras)
 
     def place(self, state: TrainState) -> TrainState:
         """The state on the mesh."""
@@ -147,8 +147,7 @@ def open_session(
     mesh = make_mesh(config.devices)
     opened = _read(config, data, mesh, console)
     names, images, judge = opened.names, opened.images, opened.judge
-    # An array's rows are in its owner's order.
-    of_names = data is None or isinstance(data, Dataset)
+    of_names = data is None or isinstance(data, Dataset)  # not in an owner's order
     leak_check = judge.leak_check(names) if of_names else None
     digest = fingerprint(names, images)
     processes.refuse_different({"digest": digest}, "the set of training images")

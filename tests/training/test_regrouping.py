@@ -261,7 +261,8 @@ def dataset(tmp_path_factory):
 
 
 def _run(dataset, folder, **changes):
-    small = {k: v for k, v in SMALL_RUN.items() if k != "merge_fraction"}
+    of_others = ("merge_fraction", "num_neighbors")
+    small = {k: v for k, v in SMALL_RUN.items() if k not in of_others}
     config = presets.resolve(small | ANEW | {"workdir": str(folder)} | changes)
     return loop.fit(config, dataset, quiet=True)
 
