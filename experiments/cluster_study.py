@@ -59,7 +59,7 @@ def _row(name: str, features: np.ndarray, ids: np.ndarray, cameras: np.ndarray) 
 def _cell(ids: np.ndarray, labels: np.ndarray | None) -> str:
     if labels is None:
         return "-"
-    scores = clustering.compare(ids, rivals.alone(labels))
+    scores = clustering.compare(ids, clustering.with_those_alone(labels))
     return f"{scores.ari:.3f}, {scores.num_clusters:,}"
 
 

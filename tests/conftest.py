@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ if "FGU_TEST_CACHE" not in os.environ:
 import jax
 import pytest
 from search_folders import HOSTILE, color_of, paint
+from small_folders import MARKET, fill
 from small_run import SMALL_RUN
 
 # Commands of their own.
@@ -102,4 +104,29 @@ def folders(tmp_path):
         r, g, b = color_of(row)
         paint(tmp_path / "query" / f"q{row}.png", (r, g, b + 2))
     (tmp_path / "gallery" / "notes.txt").write_text("not a picture")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def photos(drawn_folder, tmp_path_factory):
+    """A tree of 24 pictures, in two folders."""
+    root = tmp_path_factory.mktemp("photos")
+    shutil.copytree(drawn_folder / "bounding_box_train", root / "some")
+    (root / "more é").mkdir()
+    for path in sorted((root / "some").iterdir())[:5]:
+        path.rename(root / "more é" / path.name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def network(trained_run):
+    from fgu_jax.inference.embedder import load
+
+    return load(trained_run.directory)
+
+
+@pytest.fixture
+def market(tmp_path):
+    root = fill(tmp_path / "Market-1501-v15.09.15", MARKET)
+    (root / "bounding_box_test" / "Thumbs.db").write_bytes(b"x")
     return tmp_path

@@ -12,6 +12,7 @@ from fgu_jax.clustering.automatic import (
 )
 from fgu_jax.clustering.compare import ClusterScores, compare
 from fgu_jax.clustering.confidence import Standing, alike, standing
+from fgu_jax.clustering.dbscan import dbscan, with_those_alone
 from fgu_jax.clustering.graph import Graph, neighbour_graph
 from fgu_jax.clustering.linkage import (
     average_linkage,
@@ -33,8 +34,10 @@ __all__ = [
     "clustering",
     "compare",
     "complete_linkage",
+    "dbscan",
     "neighbour_graph",
     "single_linkage",
     "standing",
     "tree",
+    "with_those_alone",
 ]

@@ -17,8 +17,10 @@ from fgu_jax.retrieval.protocol import as_features, as_labels
 
 _WIDER = 1.15  # k1 over the pictures of an individual: some have more than most
 _USUAL = 20  # neighbours alike where no step is seen; Zhong et al.'s k1
+_FEW, _INDIVIDUALS = 5, 75  # of fewer images: a 75th of them, but five
 USUAL_K1 = round(_WIDER * _USUAL)
-_FEW, _INDIVIDUALS = 5, 75  # below 1,500 images: a 75th of them, but five
+USUAL_FROM = _USUAL * _INDIVIDUALS
+"""k1 where no step is seen, and how many images it takes: of fewer it falls."""
 _AVERAGED = 0.3  # k2 over k1; theirs are 6 and 20
 
 

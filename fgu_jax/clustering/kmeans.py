@@ -9,7 +9,7 @@ from fgu_jax.clustering.means import cluster_centres
 from fgu_jax.errors import InputError
 from fgu_jax.progress import Progress
 
-__all__ = ["kmeans", "nearest_centres", "reliable_samples"]
+__all__ = ["kmeans", "reliable_samples"]
 
 _BLOCK_NUMBERS = 1 << 23  # of a block of products
 
@@ -77,32 +77,6 @@ def kmeans(
     order = np.argsort(first)
     number[order] = np.arange(num_clusters, dtype=np.int32)
     return number[labels], centres[order] + middle
-
-
-def nearest_centres(features: ArrayLike, centres: ArrayLike) -> np.ndarray:
-    """The nearest centre of each row, by Euclidean distance; the first of equals.
-
-    Args:
-      features: float [N, D], finite.
-      centres: float [K, D], finite.
-
-    Returns:
-      int32 [N], in 0..K-1.
-
-    Raises:
-      InputError: another shape, values that are not finite.
-
-    >>> nearest_centres([[0.0], [9.0]], [[1.0], [8.0]]).tolist()
-    [0, 1]
-    """
-    x, c = _checked(features, "features"), _checked(centres, "centres")
-    if x.shape[1] != c.shape[1]:
-        raise InputError(
-            f"features are {list(x.shape)} and centres {list(c.shape)}: give rows of "
-            "one width"
-        )
-    middle = c.mean(axis=0)[None, :]
-    return _nearest(x - middle, c - middle)[0].astype(np.int32)
 
 
 def reliable_samples(

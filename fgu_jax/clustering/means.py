@@ -44,12 +44,12 @@ def cluster_centres(
             f"not fit {rows} rows: give dense labels 0..C-1 with C <= rows"
         )
     centres = np.zeros((rows, features.shape[1]), features.dtype)
-    for columns, sums in sums_by_columns(features, labels, counts):
+    for columns, sums in _sums_by_columns(features, labels, counts):
         centres[: len(counts), columns] = sums / counts[:, None]
     return centres
 
 
-def sums_by_columns(
+def _sums_by_columns(
     features: np.ndarray, labels: np.ndarray, counts: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Sums of each cluster's features in row order, float64 [C, block of columns].

@@ -7,13 +7,11 @@ field stands in its own line, as ``Traits``.
 import dataclasses
 import functools
 import json
-import math
 import typing
 from pathlib import Path
 from typing import Literal
 
 from fgu_jax.config.traits import Traits, field
-from fgu_jax.errors import InputError
 
 _host = functools.partial(field, compiled=False)  # no program depends on it
 _data = functools.partial(_host, of="data")
@@ -324,10 +322,11 @@ class Config:
     report: bool = _kept(True, "write report/ with plots at the end", of="folder")
 
     def __post_init__(self):
+        from fgu_jax.config.validate import validate  # late: it looks at the traits
         from fgu_jax.data.published import command_name  # late: it asks for NumPy
 
         object.__setattr__(self, "dataset", command_name(self.dataset))
-        _check_ranges(self)
+        validate(self)
 
     @property
     def directory(self) -> Path:
@@ -391,76 +390,3 @@ def differing(old: Config, new: Config) -> list[str]:
         for name in FIELDS
         if name not in MAY_CHANGE_ON_RESUME and getattr(old, name) != getattr(new, name)
     ]
-
-
-def _check_ranges(config: Config) -> None:
-    for name, of in TRAITS.items():
-        value = getattr(config, name)
-        wanted = ""
-        if isinstance(value, float) and not math.isfinite(value):
-            wanted = "a finite number"
-        elif of.least is not None and value is not None and value < of.least:
-            wanted = f"{of.least} or more"
-        elif of.above is not None and value <= of.above:
-            wanted = f"more than {of.above}"
-        elif of.fraction and not 0 <= value <= 1:
-            wanted = "0 to 1"
-        if wanted:
-            raise InputError(f"{name} is {value}: give {wanted}")
-    if config.clustering == "merge":
-        _check_criterion(config)
-    if config.size_penalty and config.merge_criterion != "min":
-        raise InputError(
-            f"size_penalty is {config.size_penalty} with merge_criterion "
-            f"{config.merge_criterion!r}: it goes with 'min' alone, leave it at 0"
-        )
-    if config.global_weight == config.patch_weight == 0:
-        raise InputError(
-            "global_weight and patch_weight are both 0: nothing would be learnt"
-        )
-    if config.clustering == "kmeans" and config.memory_at_merge == "memory":
-        raise InputError(
-            "memory_at_merge is 'memory' with clustering 'kmeans', whose clusters are "
-            "not made of those before: give memory_at_merge 'features'"
-        )
-    if config.seed >= 2**32:
-        raise InputError(f"seed is {config.seed}: give less than {2**32}")
-    if config.images_a_cluster and config.batch_size % config.images_a_cluster:
-        raise InputError(
-            f"images_a_cluster is {config.images_a_cluster} and batch_size "
-            f"{config.batch_size}: give one that divides it"
-        )
-    last = config.cosine_epoch
-    if last is not None and last <= config.warmup_epochs:
-        raise InputError(
-            f"cosine_epoch is {last} with warmup_epochs {config.warmup_epochs}: give "
-            "more"
-        )
-    if config.pad and config.crop:
-        raise InputError(
-            f"pad is {config.pad} with crop: it goes in place of it, give crop false"
-        )
-    widest = config.last_max_distance
-    if widest is not None and not config.max_distance <= widest <= 1:
-        raise InputError(
-            f"last_max_distance is {widest}: give {config.max_distance} (max_distance) "
-            "to 1"
-        )
-
-
-def _check_criterion(config: Config) -> None:
-    criterion, distance = config.merge_criterion, config.distance
-    other = ("centroid", "median") if distance == "jaccard" else ("dbscan",)
-    if criterion in other:
-        known = [k for k in typing.get_args(TYPES["merge_criterion"]) if k not in other]
-        raise InputError(
-            f"merge_criterion is {criterion!r} with distance {distance!r}: give "
-            f"{' or '.join(known)}"
-        )
-    begins_at_images = distance == "jaccard" and criterion in ("min", "dbscan")
-    if begins_at_images and config.merge_from == "clusters":
-        raise InputError(
-            f"merge_from is 'clusters' with merge_criterion {criterion!r} of distance "
-            "'jaccard', which begins at single images: give merge_from 'images', or "
-            "merge_criterion 'average'"
-        )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fgu_jax.clustering import Clustering, ClusterScores, compare
-from fgu_jax.clustering.graph import USUAL_K1
+from fgu_jax.clustering.graph import USUAL_FROM, USUAL_K1
 from fgu_jax.data import Labels
 from fgu_jax.retrieval.protocol import UNKNOWN
 
@@ -46,7 +46,7 @@ def lines(made: Clustering, scores: ClusterScores | None) -> list[str]:
     if graph.alike is None:
         scale = "no scale seen"
         if graph.k1 < USUAL_K1:
-            scale += f"; {USUAL_K1} for 1,500 images and more"
+            scale += f"; {USUAL_K1} for {USUAL_FROM:,} images and more"
     number, low, high = made.individuals
     said = [
         f"{len(size):,} clusters, {np.count_nonzero(size == 1):,} of one image; "

@@ -11,14 +11,13 @@ from typing import Literal
 import numpy as np
 
 from fgu_jax import retrieval
-from fgu_jax.clustering import compare
 from fgu_jax.data import Dataset, Images, Labels, leaks, open_images
 from fgu_jax.data.copies import find_copies
+from fgu_jax.evaluation.clusters import scored
 from fgu_jax.evaluation.matches import any_match, why_none
 from fgu_jax.handcrafted.histogram import color_histogram
 from fgu_jax.inference.passes import fused
 from fgu_jax.progress import Progress
-from fgu_jax.retrieval.protocol import UNKNOWN
 
 # Images uint8 [N, H, W, 3] to (global [N, D], patches [U, N, d]).
 Embed = Callable[[Images], tuple[np.ndarray, np.ndarray]]
@@ -151,16 +150,12 @@ class Judge:
     def clusters(self, clusters: np.ndarray) -> dict[str, float]:
         """Scores of the training images' clusters, for the log only.
 
-        Images of cluster -1 are not learnt from now, and are left out, as are those of
-        nobody known (identity -1).
+        As ``clusters.scored``: images of cluster -1 are not learnt from now, and are
+        left out.
         """
-        if self.train_labels is None:
+        scores = scored(clusters, self.train_labels)
+        if scores is None:
             return {}
-        identities = self.train_labels.identities
-        grouped = (clusters >= 0) & (identities >= 0)
-        if not grouped.any():
-            return {}
-        scores = compare(np.where(grouped, identities, UNKNOWN), clusters)
         return {name: getattr(scores, name) for name in CLUSTER_SCORES}
 
     def _rank(self, query: np.ndarray, gallery: np.ndarray) -> retrieval.Metrics:

@@ -176,10 +176,8 @@ def read_features(
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
-            if file.read(4) not in _BEGINNINGS:
-                raise InputError(
-                    f"{path} is no .npz or .npy file: save features as one"
-                )
+            if file.read(4) not in _BEGINNINGS:  # NumPy takes all else for a pickle
+                raise EOFError("it begins otherwise")
             file.seek(0)
             found = np.load(file, allow_pickle=False)
             if isinstance(found, np.ndarray):

@@ -169,23 +169,28 @@ def _listed(
         name = "unknown" if identity == UNKNOWN else str(identity)
         return Cell(data.images[row], words=name)
 
-    drawn = [Row(title, tuple(map(cell, chosen)), lead) for title, chosen, lead in rows]
-
-    def draw(theme: Theme) -> "Figure":
-        return draw_rows(theme, drawn)
-
-    return Picture(
+    return _drawn(
+        [Row(title, tuple(map(cell, chosen)), lead) for title, chosen, lead in rows],
+        [
+            (heading, tuple(data.names[row] for row in chosen))
+            for heading, chosen, _ in rows
+        ],
         stem=stem,
         title=title,
         caption=f"{caption}{said}.",
         alt=alt,
-        draw=draw,
-        is_sheet=True,
-        listing=tuple(
-            (heading, tuple(data.names[row] for row in chosen))
-            for heading, chosen, _ in rows
-        ),
     )
+
+
+def _drawn(
+    rows: list[Row], listing: list[tuple[str, tuple[str, ...]]], **said: str
+) -> Picture:
+    """The sheet of some rows, with the names of each; ``said`` as of ``Picture``."""
+
+    def draw(theme: Theme) -> "Figure":
+        return draw_rows(theme, rows)
+
+    return Picture(draw=draw, is_sheet=True, listing=tuple(listing), **said)
 
 
 def _members(clusters: np.ndarray) -> dict[int, np.ndarray]:
@@ -280,18 +285,7 @@ def _sheet(
             f"{Mark.WRONG.value} dashed: another. The number is the identity."
         )
 
-    def draw(theme: Theme) -> "Figure":
-        return draw_rows(theme, rows)
-
-    return Picture(
-        stem=stem,
-        title=title,
-        caption=caption,
-        alt=alt,
-        draw=draw,
-        is_sheet=True,
-        listing=tuple(listing),
-    )
+    return _drawn(rows, listing, stem=stem, title=title, caption=caption, alt=alt)
 
 
 def _judged(image: np.ndarray, identity: int, commonest: int | None) -> Cell:

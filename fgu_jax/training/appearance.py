@@ -21,6 +21,7 @@ _BLOCK = 512  # images described at once
 _SIZE = (128, 64)  # height and width that larger images are described at
 _LEARNT = 16_384  # images that the words are learnt from
 _SAMPLE = 2048  # images that the directions are taken from
+_NOTHING = 1e-6  # length of what rounding leaves of a unit row
 _WIDTH = 512  # directions that are kept: what is compared after every epoch is this
 
 
@@ -54,8 +55,7 @@ def describe(
     for start in range(0, len(images), _BLOCK):
         block = _reduced(images[start : start + _BLOCK])
         parts = [kind(block) @ basis for kind, basis in zip(kinds, bases, strict=True)]
-        parts = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in parts]
-        found.append(np.concatenate(parts, axis=1))
+        found.append(np.concatenate([_unit(x) for x in parts], axis=1))
         if progress:
             progress(min(start + _BLOCK, len(images)), len(images), "appearance")
     features = np.concatenate(found)
@@ -72,6 +72,18 @@ def _reduced(images: np.ndarray) -> np.ndarray:
         np.asarray(Image.fromarray(x).resize(wanted, Image.Resampling.BOX))
         for x in np.asarray(images)
     ])  # fmt: skip
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """The rows at unit length; one that has nothing of any direction has all alike.
+
+    >>> _unit(np.array([[3.0, 4], [0, 0]], np.float32)).round(2).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.7099999785423279, 0.7099999785423279]]
+    """
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    there = length > _NOTHING
+    even = np.float32(rows.shape[1] ** -0.5)
+    return np.where(there, rows / np.where(there, length, 1), even)
 
 
 def _directions(rows: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from fgu_jax.inference.passes import fused
 from fgu_jax.merging import merge_clusters
 from fgu_jax.parallel import processes
 from fgu_jax.training.appearance import beside
-from fgu_jax.training.dbscan import dbscan
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.state import (
     TrainState,
@@ -158,7 +157,7 @@ def _by_neighbourhoods(
     graph = clustering.neighbour_graph(features, k1=config.k1, k2=config.k2)
     farthest = config.merges_up_to(epoch)
     if config.merge_criterion == "dbscan":
-        found = dbscan(graph, max_distance=farthest)
+        found = clustering.dbscan(graph, max_distance=farthest)
     elif config.merge_criterion == "min":
         found = clustering.single_linkage(graph, max_distance=farthest)
     else:
@@ -166,7 +165,7 @@ def _by_neighbourhoods(
         link = clustering.complete_linkage if complete else clustering.average_linkage
         together = _pairs(labels) if config.merge_from == "clusters" else ()
         found = link(graph, max_distance=farthest, must_link=together)
-    found = with_those_alone(found)
+    found = clustering.with_those_alone(found)
     return without_those_alone(found) if config.alone == "left_out" else found
 
 
@@ -187,18 +186,6 @@ def without_those_alone(labels: np.ndarray) -> np.ndarray:
     kept = np.bincount(labels[labels >= 0], minlength=1) > 1
     number = np.where(kept, np.cumsum(kept) - 1, LEFT_OUT)
     return np.where(labels >= 0, number[labels], LEFT_OUT).astype(np.int32)
-
-
-def with_those_alone(labels: np.ndarray) -> np.ndarray:
-    """Int32 [N], dense: an image in no cluster gets one of its own, after the others.
-
-    >>> with_those_alone(np.array([0, -1, 0, -1])).tolist()
-    [0, 1, 0, 2]
-    """
-    labels = np.array(labels, np.int32)
-    out = labels == LEFT_OUT
-    labels[out] = labels.max(initial=-1) + 1 + np.arange(out.sum(), dtype=np.int32)
-    return labels
 
 
 def _by_kmeans(config: Config, features: np.ndarray) -> np.ndarray:

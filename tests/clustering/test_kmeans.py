@@ -6,7 +6,7 @@ import pytest
 import scipy.cluster.vq
 from hypothesis import strategies as st
 
-from fgu_jax.clustering.kmeans import kmeans, nearest_centres, reliable_samples
+from fgu_jax.clustering.kmeans import kmeans, reliable_samples
 from fgu_jax.errors import InputError
 
 
@@ -85,13 +85,15 @@ def test_more_iterations_are_never_worse():
     assert costs[-1] < costs[0]
 
 
-def test_nearest_centres_against_all_distances(monkeypatch):
-    # In blocks that do not divide the rows, too.
+def test_blocks_that_do_not_divide_the_rows_change_nothing(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(101, 4)) + 50
+    labels, centres = kmeans(x, 7)
     monkeypatch.setattr("fgu_jax.clustering.kmeans._BLOCK_NUMBERS", 70)
-    draw = np.random.default_rng(0)
-    x, c = draw.normal(size=(101, 4)) + 50, draw.normal(size=(7, 4)) + 50
-    slow = np.linalg.norm(x[:, None] - c[None], axis=2).argmin(1)
-    np.testing.assert_array_equal(nearest_centres(x, c), slow)
+    again, others = kmeans(x, 7)
+    np.testing.assert_array_equal(again, labels)
+    np.testing.assert_array_equal(others, centres)
+    slow = np.linalg.norm(x[:, None] - centres[None], axis=2).argmin(1)
+    np.testing.assert_array_equal(labels, slow)
 
 
 def test_reliable_samples_against_a_loop():
@@ -124,8 +126,6 @@ def test_bad_arguments():
         kmeans(np.ones(3), 1)
     with pytest.raises(InputError, match="not finite"):
         kmeans(np.full((3, 2), np.nan), 1)
-    with pytest.raises(InputError, match="rows of one width"):
-        nearest_centres(x, np.eye(2))
     with pytest.raises(InputError, match="not dense"):
         reliable_samples(x, [0, 2, 2])
     with pytest.raises(InputError, match="not dense"):

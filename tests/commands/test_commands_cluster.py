@@ -1,30 +1,12 @@
 """cluster.py: any folder or features, told nothing or much, nothing lost silently."""
 
 import csv
-import shutil
 
 import numpy as np
 import pytest
 
-import fgu_jax
 from fgu_jax.clustering import clustering, compare
 from fgu_jax.data import load_dataset
-
-
-@pytest.fixture(scope="module")
-def photos(drawn_folder, tmp_path_factory):
-    """A tree of 24 pictures, in two folders."""
-    root = tmp_path_factory.mktemp("photos")
-    shutil.copytree(drawn_folder / "bounding_box_train", root / "some")
-    (root / "more é").mkdir()
-    for path in sorted((root / "some").iterdir())[:5]:
-        path.rename(root / "more é" / path.name)
-    return root
-
-
-@pytest.fixture(scope="module")
-def network(trained_run):
-    return fgu_jax.load(trained_run.directory)
 
 
 def _read(path):

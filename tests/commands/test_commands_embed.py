@@ -7,25 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-import fgu_jax
 from fgu_jax.data import load_dataset
 from fgu_jax.inference.folder import embed_folder
-
-
-@pytest.fixture(scope="module")
-def photos(drawn_folder, tmp_path_factory):
-    """A tree of 24 pictures, in two folders."""
-    root = tmp_path_factory.mktemp("photos")
-    shutil.copytree(drawn_folder / "bounding_box_train", root / "some")
-    (root / "more é").mkdir()
-    for path in sorted((root / "some").iterdir())[:5]:
-        path.rename(root / "more é" / path.name)
-    return root
-
-
-@pytest.fixture(scope="module")
-def network(trained_run):
-    return fgu_jax.load(trained_run.directory)
 
 
 def _embed(run_command, trained_run, *arguments):

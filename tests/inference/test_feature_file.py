@@ -104,8 +104,11 @@ def test_what_is_no_file_of_features(tmp_path):
     ):
         read_features(tmp_path / "f.npz")
     (tmp_path / "f.txt").write_text("hello")
-    with pytest.raises(InputError, match="f.txt is no whole .npz or .npy file"):
+    with pytest.raises(
+        InputError, match="f.txt is no whole .* begins otherwise"
+    ) as said:
         read_features(tmp_path / "f.txt")
+    assert str(said.value).count("f.txt") == 1
     (tmp_path / "names.txt").write_text("a\n\nb\n")
     np.save(tmp_path / "f.npy", ROWS)
     with pytest.raises(InputError, match="line 2: no name"):

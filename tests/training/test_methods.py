@@ -221,12 +221,12 @@ def test_buc_repels_and_merges(dataset, tmp_path):
 
 
 def test_cluster_contrast_trains_on_clusters_of_dbscan(dataset, tmp_path):
-    changes = {"k1": 6, "k2": 2, "max_distance": 0.6, "merge_stop": 3}
+    changes = {"k1": 4, "k2": 1, "max_distance": 0.7, "merge_stop": 3}
     given = SMALL | {"method": "cluster_contrast", "workdir": str(tmp_path / "run")}
-    del given["merge_fraction"]
+    del given["merge_fraction"], given["merge_start"]  # the method's: before the first
     run = loop.fit(presets.resolve(given | changes), dataset, quiet=True)
-    assert run.history[2]["clusters"] < len(dataset.train)
-    assert [r.get("merged") for r in run.history[1:4]] == [None, True, True]
+    assert run.history[0]["clusters"] < len(dataset.train)
+    assert [r.get("merged") for r in run.history[1:4]] == [True] * 3
     for record in run.history[1:]:
         assert record["loss"] == record["loss_repelled"] > 0
     assert run.clusters.min() == 0

@@ -93,6 +93,6 @@ def _beside(features: np.ndarray, truth: np.ndarray) -> Work:
 def _scores(results: Mapping[str, Any], truth: np.ndarray) -> str:
     said = []
     for name, labels in results.items():
-        scores = clustering.compare(truth, rivals.alone(labels))
+        scores = clustering.compare(truth, clustering.with_those_alone(labels))
         said.append(f"{name} ARI {scores.ari:.3f}, C {scores.num_clusters:,}")
     return "; ".join(said)

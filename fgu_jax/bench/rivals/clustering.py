@@ -75,12 +75,6 @@ def _told(features: np.ndarray, number: int, method: str) -> np.ndarray | None:
     return hierarchy.fcluster(tree, number, "maxclust")
 
 
-def alone(labels: np.ndarray) -> np.ndarray:
-    """Labels in which each image of noise (-1) is a cluster of its own."""
-    own = labels.max() + 1 + np.arange(len(labels))
-    return np.where(labels < 0, own, labels)
-
-
 _MOST_FOR_ALL_PAIRS = 20_000
 ALL = {"DBSCAN, Jaccard 0.5": dbscan, "HDBSCAN": hdbscan, "Infomap": infomap}
 TOLD = {"Ward, told": ward, "average Euclid, told": average_euclid}

@@ -48,3 +48,15 @@ def dbscan(
     order = np.lexsort((-column[reached], likeness[reached]))
     labels[row[reached][order]] = labels[column[reached][order]]
     return labels
+
+
+def with_those_alone(labels: np.ndarray) -> np.ndarray:
+    """Int32 [N], dense: an image in no cluster gets one of its own, after the others.
+
+    >>> with_those_alone(np.array([0, -1, 0, -1])).tolist()
+    [0, 1, 0, 2]
+    """
+    labels = np.array(labels, np.int32)
+    out = labels == -1
+    labels[out] = labels.max(initial=-1) + 1 + np.arange(out.sum(), dtype=np.int32)
+    return labels

@@ -5,8 +5,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.cluster import DBSCAN
 
-from fgu_jax.clustering import neighbour_graph
-from fgu_jax.training.dbscan import dbscan
+from fgu_jax.clustering import dbscan, neighbour_graph
 
 
 @pytest.mark.parametrize("eps", [0.3, 0.5, 0.7])
