@@ -6,8 +6,10 @@ _ALL = 8  # images' weight of the mean of all cameras, in the mean of each
 _ZERO = 1e-5  # length below which nothing but rounding is left
 
 
-def centred(features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+def centred(features: np.ndarray, *views: np.ndarray) -> np.ndarray:
     """Float32 [N, D]: unit features less the mean of their camera, unit again.
+
+    Each view, int [N], is taken out in turn: cameras, or groups that stand for them.
 
     A camera of few images is hardly more than the individuals on them, so that its
     mean is drawn to that of all images, which counts as 8 images more. An image of
@@ -17,6 +19,12 @@ def centred(features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
     >>> (2 * centred(x, np.array([1, 1, 2, 2]))).round().tolist()
     [[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, 1.0]]
     """
+    for view in views:
+        features = _less_means(features, view)
+    return features
+
+
+def _less_means(features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
     of = np.unique(cameras, return_inverse=True)[1]
     every = features.mean(axis=0, dtype=np.float64)
     out = np.empty_like(features)

@@ -217,6 +217,12 @@ class Config:
     use_cameras: bool = _regrouping(
         False, "features are centred by camera to be compared; batches are by camera"
     )
+    backgrounds: int = _regrouping(
+        0,
+        "groups of images with like colours at their left and right edges, which are "
+        "used as cameras are; 0: none",
+        least=0,
+    )
     handcrafted: Literal["none", "bow", "lomo", "both"] = _regrouping(
         "none",
         "made by hand and compared beside the network's features, alone before the "

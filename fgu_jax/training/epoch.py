@@ -37,7 +37,7 @@ class Epochs:
       train_step: of one device, ``make_train_step``'s.
       images: uint8 [N, H, W, 3] or a stream of them.
       mesh: devices.
-      cameras: int [N]; batches by cluster are by camera too.
+      view: int [N], where images were taken; batches by cluster are by it too.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Epochs:
         images: Images,
         mesh: Mesh,
         *,
-        cameras: np.ndarray | None = None,
+        view: np.ndarray | None = None,
     ):
-        self._cameras = cameras
+        self._view = view
         self._config, self._images, self._mesh = config, images, mesh
         self._resident = place_images(config, images, mesh)
         self._most = config.steps_per_dispatch or self._by_device()
@@ -95,7 +95,7 @@ class Epochs:
                 labels,
                 size,
                 per_cluster=config.images_a_cluster,
-                cameras=self._cameras,
+                cameras=self._view,
             )
         # Images in no cluster are left out; an epoch has as many steps all the same.
         rows = np.flatnonzero(labels >= 0)

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from fgu_jax import files, report
 from fgu_jax.clustering import Clustering, clustering
+from fgu_jax.clustering.cameras import centred
 from fgu_jax.config import Config
 from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.errors import InputError
@@ -203,7 +204,7 @@ def finish(session: Session, state: TrainState) -> Run:
     directory, names = config.directory, session.names
     with bar(tracker.console) as progress:
         features = session.embed(session.images, progress)
-    made = clustering(fused(*features)["fused"], cameras=session.cameras)
+    made = clustering(centred(fused(*features)["fused"], *session.views))
 
     def write_table():
         with files.writing(directory / "clusters.csv"):

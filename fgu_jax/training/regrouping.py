@@ -31,7 +31,7 @@ def regroup(
     mesh: Mesh,
     *,
     epoch: int,
-    cameras: np.ndarray | None = None,
+    views: tuple[np.ndarray, ...] = (),
     made: np.ndarray | None = None,
 ) -> TrainState:
     """The state of the next epochs, placed: labels, V and c all come from one pass.
@@ -45,12 +45,12 @@ def regroup(
       features: of the training images, global [N, D] and patches [U, N, d], unit rows.
       mesh: the run's devices.
       epoch: after which it is, counted from 1; 0 before the first.
-      cameras: int [N], where ``use_cameras``.
+      views: int [N] each, of where images were taken: see ``new_clusters``.
       made: float [N, F], unit rows made by hand, where there are any.
     """
     before = jax.device_get(state.labels)
     labels = new_clusters(
-        config, features, before, mesh, epoch=epoch, cameras=cameras, made=made
+        config, features, before, mesh, epoch=epoch, views=views, made=made
     )
     if labels.max() < 1:
         return state
@@ -77,7 +77,7 @@ def new_clusters(
     mesh: Mesh,
     *,
     epoch: int,
-    cameras: np.ndarray | None = None,
+    views: tuple[np.ndarray, ...] = (),
     made: np.ndarray | None = None,
 ) -> np.ndarray:
     """Clusters of the next epochs.
@@ -88,7 +88,8 @@ def new_clusters(
       labels: int32 [N], clusters until now; what is made anew does not look at them.
       mesh: the run's devices; accelerators of the first process merge on them.
       epoch: after which it is, counted from 1; 0 before the first.
-      cameras: int [N]; the compared features are centred by them.
+      views: int [N] each, cameras and groups by background; the compared features
+        are centred by each.
       made: float [N, F], unit rows made by hand, compared beside them; before the first
         epoch alone.
 
@@ -102,8 +103,7 @@ def new_clusters(
     if made is not None:
         share = config.handcrafted_share if epoch > 0 else 1.0
         compared = beside(compared, made, share=share)
-    if cameras is not None:
-        compared = centred(compared, cameras)
+    compared = centred(compared, *views)
     here = list(mesh.local_devices)  # the first process merges, on its own devices
 
     def group() -> np.ndarray:

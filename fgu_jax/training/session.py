@@ -28,6 +28,7 @@ from fgu_jax.runs.metrics import Tracker
 from fgu_jax.runs.record import RunRecord
 from fgu_jax.training import checks, programs
 from fgu_jax.training.appearance import describe
+from fgu_jax.training.backgrounds import by_background
 from fgu_jax.training.epoch import Epochs
 from fgu_jax.training.images import Opened, fingerprint, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
@@ -90,10 +91,29 @@ class Session:
             return describe(self.config, self.images, progress)
 
     @functools.cached_property
+    def views(self) -> tuple[np.ndarray, ...]:
+        """What an image has of where it was taken: int32 [N] each, of any kind.
+
+        The cameras, where they are used; then groups by background, if any.
+        """
+        known = () if self.cameras is None else (self.cameras,)
+        if not self.config.backgrounds:
+            return known
+
+        def group() -> np.ndarray:
+            count, seed = self.config.backgrounds, self.config.seed
+            with bar(self.tracker.console) as progress:
+                return by_background(self.images, count, seed=seed, progress=progress)
+
+        like = np.empty(len(self.images), np.int32)
+        return *known, processes.broadcast_array(group, like)
+
+    @functools.cached_property
     def train_epoch(self) -> Epochs:
         """The steps of an epoch; the images go to the devices when first asked for."""
         step = programs.train_step(self.config, self.steps_per_epoch)
-        return Epochs(self.config, step, self.images, self.mesh, cameras=self.cameras)
+        view = self.views[0] if self.views else None
+        return Epochs(self.config, step, self.images, self.mesh, view=view)
 
     def place(self, state: TrainState) -> TrainState:
         """The state on the mesh."""
@@ -109,7 +129,7 @@ class Session:
             features,
             self.mesh,
             epoch=epoch,
-            cameras=self.cameras,
+            views=self.views,
             made=self.made,
         )
 

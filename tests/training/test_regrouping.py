@@ -15,7 +15,8 @@ from fgu_jax.errors import InputError
 from fgu_jax.handcrafted import lomo
 from fgu_jax.merging import merge_clusters
 from fgu_jax.parallel.mesh import make_mesh
-from fgu_jax.training import appearance, health, loop, regrouping, state
+from fgu_jax.training import appearance, health, loop, regrouping, session, state
+from fgu_jax.training.backgrounds import by_background
 from fgu_jax.training.images import open_data
 
 N = 60
@@ -130,8 +131,18 @@ def test_features_are_centred_by_camera():
     x = _features() + 3 * np.eye(2, 8, dtype="f4")[cameras]
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     wanted = clustering.average_linkage(_graph(centred(x, cameras)), max_distance=0.6)
-    np.testing.assert_array_equal(_new(JACCARD, x, cameras=cameras), wanted)
+    np.testing.assert_array_equal(_new(JACCARD, x, views=(cameras,)), wanted)
     assert (wanted != _new(JACCARD, x)).any()
+
+
+def test_features_are_centred_by_each_view_in_turn():
+    rng = np.random.default_rng(1)
+    x, cameras, behind = _features(), rng.integers(0, 2, N), rng.integers(0, 3, N)
+    twice = centred(centred(x, cameras), behind)
+    np.testing.assert_array_equal(centred(x, cameras, behind), twice)
+    wanted = clustering.average_linkage(_graph(twice), max_distance=0.6)
+    found = _new(JACCARD, x, views=(cameras, behind))
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_what_is_made_by_hand_is_alone_at_first_and_then_beside():
@@ -248,6 +259,7 @@ ANEW = {
     "teacher": 0.9,
     "alone": "left_out",
     "use_cameras": True,
+    "backgrounds": 3,
 }
 
 
@@ -287,6 +299,27 @@ def test_training_gets_camera_numbers_and_nothing_else(dataset):
     cameras = open_data(given, dataset, None).cameras
     np.testing.assert_array_equal(cameras, dataset.train_labels.cameras)
     assert cameras is not dataset.train_labels.cameras
+
+
+def test_views_are_cameras_and_then_backgrounds(dataset, tmp_path, monkeypatch):
+    seen = []
+
+    def regroup(*arguments, views, **rest):
+        seen.append(views)
+        return regrouping.regroup(*arguments, views=views, **rest)
+
+    monkeypatch.setattr(session, "regroup", regroup)
+    images = open_data(Config(image_height=32, image_width=16), dataset, None).images
+    behind = by_background(images, 3, seed=0)
+    cameras = dataset.train_labels.cameras
+    wanted = {(True, 3): [cameras, behind], (False, 3): [behind], (False, 0): []}
+    for (known, count), views in wanted.items():
+        folder = tmp_path / f"{known} {count}"
+        changes = {"use_cameras": known, "backgrounds": count, "epochs": 1}
+        _run(dataset, folder, **changes, merge_start=0)
+        assert len(seen[-1]) == len(views)
+        for one, other in zip(seen[-1], views, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_cameras_that_are_not_known_are_refused(dataset):
