@@ -82,6 +82,7 @@ _TUNED: dict[str, Any] = {
     "memory_rate": 0.9,
     "handcrafted": "both",
     "merge_features": "fused",
+    "backgrounds": 16,
     "k1": 20,
     "k2": 6,
     "max_distance": 0.8,

@@ -18,16 +18,26 @@ _HEIGHTS = 3  # parts of the height, each with colours of its own
 _LEVELS = 6  # of red, of green, of blue
 _BLOCK = 512  # images described at once
 _LEARNT = 16_384  # images that the groups are learnt from
+_IMAGES_A_GROUP = 8  # in the mean; fewer are hardly more than the individuals on them
+
+
+def most_groups(num_images: int) -> int:
+    """So many groups that each has 8 images in the mean, one at least.
+
+    >>> most_groups(100), most_groups(3)
+    (12, 1)
+    """
+    return max(1, num_images // _IMAGES_A_GROUP)
 
 
 def by_background(
     images: Images, count: int, *, seed: int, progress: Progress | None = None
 ) -> np.ndarray:
-    """Int32 [N]: the group of each image, of ``count`` or of N if they are fewer.
+    """Int32 [N]: the group of each image.
 
     Args:
       images: uint8 [N, H, W, 3].
-      count: groups, 1 or more; k-means of ``edge_colours`` makes them.
+      count: groups, 1 to N; k-means of ``edge_colours`` makes them.
       seed: of k-means.
       progress: called with (done, total, what).
 
@@ -43,7 +53,7 @@ def by_background(
     colours = np.concatenate(blocks)
     # Rows are in the order of a hash of their names: the first are any of them.
     learnt = colours[:_LEARNT]
-    labels, centres = kmeans(learnt, min(count, len(learnt)), seed=seed)
+    labels, centres = kmeans(learnt, count, seed=seed)
     if len(learnt) == len(colours):
         return labels
     lengths = (centres**2).sum(axis=1)

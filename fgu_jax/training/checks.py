@@ -10,6 +10,7 @@ from fgu_jax.losses import check_num_neighbors
 from fgu_jax.merging import refuse_what_does_not_fit
 from fgu_jax.parallel import processes
 from fgu_jax.training import appearance
+from fgu_jax.training.backgrounds import most_groups
 from fgu_jax.training.regrouping import clusters_a_merge, kmeans_clusters
 
 
@@ -98,3 +99,18 @@ def never_merges(config: Config) -> str | None:
             f"no clusters will merge: {start} is after merge_stop {config.merge_stop}"
         )
     return f"no clusters will merge: epochs is {config.epochs}, {start}"
+
+
+def fewer_groups(config: Config, num_images: int) -> str | None:
+    """A warning, in one line, where images are too few for the groups asked for.
+
+    >>> fewer_groups(Config(backgrounds=16), 64)
+    'backgrounds is 16 of 64 images: 8 groups are made, of 8 images in the mean'
+    """
+    most = most_groups(num_images)
+    if config.backgrounds <= most:
+        return None
+    return (
+        f"backgrounds is {config.backgrounds} of {num_images} images: {most} groups "
+        f"are made, of {num_images // most} images in the mean"
+    )

@@ -132,6 +132,7 @@ def check(
         f"epoch {record['epoch']}: {complaint}"
         for complaint in (
             _not_regrouped(record),
+            _few_clusters(config, record, before),
             _large_cluster(config, record, before),
             _collapse(config, record, before, first),
             *_rows_not_unit(config, state),
@@ -146,6 +147,19 @@ def _not_regrouped(record: dict) -> str | None:
     return (
         f"all images were in one cluster, or each alone: the {record['clusters']} "
         "clusters before stay; try another max_distance, or alone=kept"
+    )
+
+
+def _few_clusters(config: Config, record: dict, before: dict) -> str | None:
+    if config.images_a_cluster is None:
+        return None
+    at_once = config.batch_size // config.images_a_cluster
+    if not record["clusters"] < at_once <= before.get("clusters", at_once):
+        return None
+    return (
+        f"{record['clusters']} clusters, and a batch is of {at_once}: each comes into "
+        "it more than once; try a smaller batch_size, or a max_distance that leaves "
+        "more clusters"
     )
 
 

@@ -28,7 +28,7 @@ from fgu_jax.runs.metrics import Tracker
 from fgu_jax.runs.record import RunRecord
 from fgu_jax.training import checks, programs
 from fgu_jax.training.appearance import describe
-from fgu_jax.training.backgrounds import by_background
+from fgu_jax.training.backgrounds import by_background, most_groups
 from fgu_jax.training.epoch import Epochs
 from fgu_jax.training.images import Opened, fingerprint, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
@@ -101,7 +101,8 @@ class Session:
             return known
 
         def group() -> np.ndarray:
-            count, seed = self.config.backgrounds, self.config.seed
+            count = min(self.config.backgrounds, most_groups(len(self.images)))
+            seed = self.config.seed
             with bar(self.tracker.console) as progress:
                 return by_background(self.images, count, seed=seed, progress=progress)
 
@@ -191,7 +192,12 @@ def open_session(
             )
 
         record = processes.on_first(begin)
-        warnings = [judge.warning, judge.note, checks.never_merges(config)]
+        warnings = [
+            judge.warning,
+            judge.note,
+            checks.never_merges(config),
+            checks.fewer_groups(config, len(images)),
+        ]
         for warning in filter(None, [*warnings, leak_check and leak_check.warning]):
             say(f"warning: {warning}")
         for change in record.changes if record else ():

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from small_run import SMALL_RUN
 
-from fgu_jax.training import backgrounds
+from fgu_jax.config import presets
+from fgu_jax.training import backgrounds, loop
 from fgu_jax.training.backgrounds import by_background, edge_colours
 
 
@@ -54,7 +56,15 @@ def test_images_beyond_those_learnt_from_go_to_the_nearest(monkeypatch):
     np.testing.assert_array_equal(by_background(images[mixed], 2, seed=0), wanted)
 
 
-@pytest.mark.parametrize("count", [1, 3, 50])
-def test_no_more_groups_than_images(count):
+@pytest.mark.parametrize("count", [1, 3])
+def test_images_alike_are_as_many_groups_as_asked_for(count):
     groups = by_background(_images([(9, 9, 9)], count=3), count, seed=0)
-    assert len(set(groups.tolist())) == min(count, 3)
+    assert len(set(groups.tolist())) == count
+
+
+def test_fewer_groups_than_asked_for_are_told(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (32, 32, 16, 3), np.uint8)
+    run = {**SMALL_RUN, "backgrounds": 5, "epochs": 0, "workdir": str(tmp_path)}
+    loop.fit(presets.resolve(run), images)
+    said = "warning: backgrounds is 5 of 32 images: 4 groups are made, of 8 images"
+    assert said in " ".join(capsys.readouterr().out.split())

@@ -117,6 +117,17 @@ def test_among_few_clusters_none_is_too_large():
     assert health.check(Config(), state, _record(state), []) == []
 
 
+def test_clusters_that_are_fewer_than_a_batch_takes_are_told_of_once():
+    config = Config(batch_size=32, images_a_cluster=4)
+    state = _state()
+    few, enough = _record(state) | {"clusters": 7}, _record(state) | {"clusters": 8}
+    (line,) = health.check(config, state, few, [enough])
+    assert "7 clusters, and a batch is of 8: each comes into it more than once" in line
+    assert health.check(config, state, few, [few]) == []
+    assert health.check(config, state, enough, [enough]) == []
+    assert health.check(Config(batch_size=32), state, few, [enough]) == []
+
+
 def test_it_is_told_of_once_but_stops_for_as_long_as_it_lasts():
     state = _large(0.4)
     record = _record(state)
