@@ -121,6 +121,7 @@ METHODS: dict[str, Method] = {
             "last_max_distance": None,
             "alone": "left_out",
             "handcrafted": "none",
+            "backgrounds": 0,
             "merge_start": 0,
             "merge_every": 1,
             "merge_stop": 10_000,

@@ -70,6 +70,7 @@ def test_cluster_contrast_is_itself_under_every_preset():
         assert (made.distance, made.merge_from, made.k1) == ("jaccard", "images", 30)
         assert (made.memory_rate, made.temperature) == (0.9, 0.05)
         assert (made.patch_weight, made.attract_weight) == (0, 0)
+        assert (made.handcrafted, made.backgrounds) == ("none", 0)
         assert all(map(made.regroups_after, range(60)))
     paper = presets.resolve({"preset": "paper", "method": "cluster_contrast"})
     assert (paper.batch_size, paper.images_a_cluster) == (256, 16)
