@@ -27,9 +27,17 @@ def parser(prog: str = "search.py") -> Parser:
         "--output",
         required=True,
         type=Path,
-        help="folder for index.html, matches.json and thumbnails; must not exist",
+        help="folder for index.html, matches.json, matches.csv and thumbnails; must "
+        "not exist",
     )
     add("--top", type=int, default=20, help="matches of each query (%(default)s)")
+    add(
+        "--max_distance",
+        type=float,
+        metavar="D",
+        help="farther images are no match, 0..2, and a query may have none; "
+        "evaluate.py says which distance few strangers come within",
+    )
     add("--overwrite", action="store_true", help="replace an older result in output")
     add(
         "--cache",
@@ -69,6 +77,7 @@ def search(arguments: argparse.Namespace) -> None:
                 arguments.query,
                 arguments.gallery,
                 top=arguments.top,
+                max_distance=arguments.max_distance,
                 cache=cache,
                 progress=progress,
             )
@@ -83,6 +92,12 @@ def search(arguments: argparse.Namespace) -> None:
     if cache.trouble:
         console.print(cache.trouble, markup=False)
     new = len(matches.gallery.names) - matches.gallery.num_cached
+    if arguments.max_distance is not None:
+        console.print(
+            f"{matches.num_without:,} queries without a match within "
+            f"{arguments.max_distance:g}",
+            markup=False,
+        )
     console.print(
         f"{len(matches.query.names):,} queries, {len(matches.gallery.names):,} gallery "
         f"images ({new:,} new to the cache); {arguments.output / 'index.html'}",

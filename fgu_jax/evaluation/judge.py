@@ -6,7 +6,7 @@ into it but figures for the log.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -206,15 +206,22 @@ def rank(
     return retrieval.evaluate(
         query,
         gallery,
-        query_ids=query_labels.identities,
-        gallery_ids=gallery_labels.identities,
-        query_cameras=query_labels.cameras,
-        gallery_cameras=gallery_labels.cameras,
-        query_copies=query_labels.copies,
-        gallery_copies=gallery_labels.copies,
         average_precision=average_precision,
         distances=distances,
+        **of_labels(query_labels, gallery_labels),
     )
+
+
+def of_labels(query: Labels, gallery: Labels) -> dict[str, Any]:
+    """Identities, cameras and copies, as the functions of ``retrieval`` take them."""
+    return {
+        "query_ids": query.identities,
+        "gallery_ids": gallery.identities,
+        "query_cameras": query.cameras,
+        "gallery_cameras": gallery.cameras,
+        "query_copies": query.copies,
+        "gallery_copies": gallery.copies,
+    }
 
 
 def protocol(gallery: Labels, average_precisions: tuple[str, ...]) -> str:

@@ -20,7 +20,7 @@ from fgu_jax.config.values import parse_value
 from fgu_jax.data import Dataset, canonical_name
 from fgu_jax.data.copies import find_copies
 from fgu_jax.errors import InputError
-from fgu_jax.evaluation.judge import REPORTED, protocol, rank
+from fgu_jax.evaluation.judge import REPORTED, of_labels, protocol, rank
 from fgu_jax.evaluation.matches import any_match, num_ranked, why_none
 from fgu_jax.evaluation.results import COLUMNS
 from fgu_jax.files import whole_file
@@ -102,7 +102,9 @@ def score(
       a match), ``num_gallery`` (ranked: no junk), ``copies`` (of queries, told in one
       line), ``reading`` (of the files), and ``rows``, one a part and way of ranking:
       ``part``, ``reranked``, rank1, rank5, rank10, mAP, mINP as fractions in 0..1, and
-      ``mAP_trapezoid`` or ``mAP_hits`` where that was asked for second.
+      ``mAP_trapezoid`` or ``mAP_hits`` where that was asked for second. ``open_set``
+      has ``retrieval.OpenSet`` by part, for 1 stranger in 100 queries; nothing where
+      the gallery is one identity.
 
     Raises:
       InputError: the dataset has no labels to evaluate with, or no query has a match.
@@ -122,9 +124,13 @@ def score(
         for images in (dataset.query, dataset.gallery)
     ]
     rows: list[dict[str, Any]] = []
+    searches: dict[str, Any] = {}
     counts: dict[str, int] = {}
     for part in features[0]:
         query, gallery = (split[part] for split in features)
+        if len(np.unique(labels[1].identities)) > 1:
+            found_in = retrieval.open_set(query, gallery, **of_labels(*labels))
+            searches[part] = found_in._asdict()
         for distances in _rankings(query, gallery, reranking, progress):
             row: dict[str, Any] = {"part": part, "reranked": distances is not None}
             for name in average_precisions:
@@ -152,6 +158,7 @@ def score(
         "average_precision": list(average_precisions),
         "reranking": None if reranking is None else dataclasses.asdict(reranking),
         "rows": rows,
+        "open_set": searches,
     }
 
 
@@ -173,8 +180,20 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
         f"match, {found['num_gallery']:,} gallery images. {found['protocol']}.",
         markup=False,
     )
+    if "fused" in found["open_set"]:
+        console.print(_in_search(found["open_set"]["fused"]), markup=False)
     if found["copies"]:
         console.print(found["copies"], markup=False)
+
+
+def _in_search(told: dict[str, float]) -> str:
+    # Rounded down: no more strangers than are told.
+    reach = np.floor(told["max_distance"] * 1e4) / 1e4
+    return (
+        f"Up to a distance of {reach:.4f} (fused) {100 * told['strangers']:.1f}% of "
+        f"the queries meet a stranger and {100 * told['found']:.1f}% find their own: "
+        f"search.py --max_distance={reach:.4f}."
+    )
 
 
 def write_score(path: Path, found: dict[str, Any], embedder: Embedder) -> None:

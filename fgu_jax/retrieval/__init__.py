@@ -6,6 +6,7 @@ but for what it returns.
 
 from fgu_jax.retrieval.evaluate import Metrics, evaluate
 from fgu_jax.retrieval.neighbours import search
+from fgu_jax.retrieval.open_set import OpenSet, open_set
 from fgu_jax.retrieval.rerank import rerank
 
-__all__ = ["Metrics", "evaluate", "rerank", "search"]
+__all__ = ["Metrics", "OpenSet", "evaluate", "open_set", "rerank", "search"]

@@ -25,12 +25,26 @@ class Matches:
       query, gallery: images and features; those that cannot be read are named there.
       indices: int64 [Q, k], gallery rows, nearest first.
       distances: float32 [Q, k], Euclidean, of unit features: 0..2.
+      max_distance: beyond it nothing is a match; ``None``: no limit.
     """
 
     query: Embedded
     gallery: Embedded
     indices: np.ndarray
     distances: np.ndarray
+    max_distance: float | None = None
+
+    def of(self, query: int) -> list[tuple[int, float]]:
+        """Gallery rows and distances of a query's matches, nearest first."""
+        rows, far = self.indices[query], self.distances[query]
+        if self.max_distance is not None:
+            rows, far = rows[far <= self.max_distance], far[far <= self.max_distance]
+        return list(zip(rows.tolist(), far.tolist(), strict=True))
+
+    @property
+    def num_without(self) -> int:
+        """Queries that nothing matches."""
+        return sum(not self.of(i) for i in range(len(self.query.names)))
 
     def same_file(self, query: int, row: int) -> bool:
         """Whether a gallery image is the query's own file, or a copy of it."""
@@ -43,6 +57,7 @@ def search(
     gallery: Path,
     *,
     top: int = 20,
+    max_distance: float | None = None,
     cache: FeatureCache,
     progress: Progress | None = None,
 ) -> Matches:
@@ -55,14 +70,20 @@ def search(
       query: an image, or a folder of them.
       gallery: a folder of images.
       top: how many matches of each query; all where the gallery has fewer.
+      max_distance: beyond it nothing is a match, 0..2; ``None``: no limit.
       cache: features known already.
       progress: called with images done, how many there are, and what is done.
 
     Raises:
-      InputError: a path that does not exist, no image that can be read, ``top`` < 1.
+      InputError: a path that does not exist, no image that can be read, ``top`` < 1,
+        a distance outside 0..2.
     """
     if top < 1:
         raise InputError(f"top is {top}: give 1 or more")
+    if max_distance is not None and not 0 <= max_distance <= 2:
+        raise InputError(
+            f"max_distance is {max_distance}: give 0 to 2, a distance of unit features"
+        )
     files = find_images(query, "query")
     if gallery.is_file():
         raise InputError(f"gallery {str(gallery)!r} is a file: name a folder")
@@ -75,4 +96,10 @@ def search(
         k=min(top, len(found.names)),
         progress=progress,
     )
-    return Matches(query=asked, gallery=found, indices=indices, distances=distances)
+    return Matches(
+        query=asked,
+        gallery=found,
+        indices=indices,
+        distances=distances,
+        max_distance=max_distance,
+    )

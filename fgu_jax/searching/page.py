@@ -32,6 +32,9 @@ def render(matches: Matches, *, network: str, shape: tuple[int, int]) -> str:
         "network": escape(printable(network)),
         "gallery": escape(printable(str(matches.gallery.root))),
         "count": f"{len(matches.gallery.names):,}",
+        "limit": ""
+        if matches.max_distance is None
+        else f" Beyond {matches.max_distance:g} nothing is a match.",
         "aspect": f"{width} / {height}",
         # No "<" is left that could end the script element or open a comment.
         "data": json.dumps(_data(matches), separators=(",", ":")).replace(
@@ -49,9 +52,7 @@ def _data(matches: Matches) -> dict:
     queries = []
     for i, name in enumerate(matches.query.names):
         found = []
-        for row, distance in zip(
-            matches.indices[i].tolist(), matches.distances[i].tolist(), strict=True
-        ):
+        for row, distance in matches.of(i):
             if row not in place:
                 place[row] = len(shown)
                 shown.append(

@@ -1,4 +1,4 @@
-"""What a search leaves: ``matches.json``, a page with pictures, a table on the console.
+"""What a search leaves: matches as JSON and CSV, a page with pictures, a printed table.
 
 The pictures are files beside the page and not part of it: a page that carried 20,000 of
 them would be tens of megabytes long, and a browser would have to read them all before
@@ -6,6 +6,7 @@ it showed one.
 """
 
 import contextlib
+import csv
 import io
 import json
 from collections.abc import Iterator
@@ -31,7 +32,8 @@ from fgu_jax.searching.page import THUMBNAILS, render, thumbnail_name
 
 LONGEST = 256  # pixels of a thumbnail's longer side; none is enlarged
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
-_MADE_BY_US = ("matches.json", "index.html", THUMBNAILS)
+_MADE_BY_US = ("matches.json", "matches.csv", "index.html", THUMBNAILS)
+COLUMNS = ("query", "rank", "image", "distance", "same_file")
 
 
 @contextlib.contextmanager
@@ -100,13 +102,14 @@ def write_result(
       shape: height and width of the page's pictures, in any unit.
       progress: called with thumbnails done, how many there are, and what is done.
     """
-    shown = sorted(set(matches.indices.ravel().tolist()))
+    queries = range(len(matches.query.names))
+    shown = sorted({row for i in queries for row, _ in matches.of(i)})
     (folder / THUMBNAILS).mkdir()
     sources = {
         digest: (part.root, part.names[row])
         for part, rows in (
             (matches.gallery, shown),
-            (matches.query, range(len(matches.query.names))),
+            (matches.query, queries),
         )
         for row in rows
         for digest in (part.digests[row],)
@@ -114,6 +117,7 @@ def write_result(
     _write_thumbnails(folder / THUMBNAILS, sources, progress)
     record = json.dumps(as_record(matches, network), indent=1, allow_nan=False)
     (folder / "matches.json").write_text(record + "\n", encoding="ascii")
+    _write_table(folder / "matches.csv", matches)
     page = render(matches, network=network, shape=shape)
     (folder / "index.html").write_text(page, encoding="utf-8")
 
@@ -133,6 +137,7 @@ def as_record(matches: Matches, network: str) -> dict:
         "query_folder": str(matches.query.root),
         "gallery_folder": str(matches.gallery.root),
         "distance": "Euclidean, of unit features: 0 to 2",
+        "max_distance": matches.max_distance,
         "queries": [
             {
                 "image": name,
@@ -143,9 +148,7 @@ def as_record(matches: Matches, network: str) -> dict:
                         "distance": round(float(distance), 6),
                         "same_file": matches.same_file(i, row),
                     }
-                    for place, (row, distance) in enumerate(
-                        zip(matches.indices[i], matches.distances[i], strict=True), 1
-                    )
+                    for place, (row, distance) in enumerate(matches.of(i), 1)
                 ],
             }
             for i, name in enumerate(matches.query.names)
@@ -155,6 +158,21 @@ def as_record(matches: Matches, network: str) -> dict:
         "query_reading": matches.query.reading.record(),
         "gallery_reading": matches.gallery.reading.record(),
     }
+
+
+def _write_table(path: Path, matches: Matches) -> None:
+    """A row a match; of a query without one its name and nothing else."""
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for i, name in enumerate(matches.query.names):
+            found = matches.of(i)
+            if not found:
+                writer.writerow([name, "", "", "", ""])
+            for place, (row, distance) in enumerate(found, 1):
+                same = "yes" if matches.same_file(i, row) else "no"
+                image = matches.gallery.names[row]
+                writer.writerow([name, place, image, f"{distance:.6f}", same])
 
 
 def _write_thumbnails(
@@ -215,7 +233,9 @@ def print_matches(console: Console, matches: Matches) -> None:
     table.add_column("distance", justify="right")
     table.add_column("image", overflow="fold")
     for i, name in enumerate(matches.query.names[:QUERIES]):
-        found = zip(matches.indices[i], matches.distances[i], strict=True)
+        found = matches.of(i)
+        if not found:
+            table.add_row(Text(printable(name)), "", "", Text("no match"))
         for place, (row, distance) in enumerate(found, 1):
             if many and place > FIRST:
                 break

@@ -1,5 +1,6 @@
 """Search: the folder that is written, its page, its thumbnails."""
 
+import csv
 import hashlib
 import html
 import io
@@ -169,3 +170,53 @@ def test_thumbnails_are_named_by_content():
     digest = hashlib.sha256(b"x").digest()
     assert thumbnail_name(digest) == digest[:16].hex() + ".jpg"
     assert html.escape(thumbnail_name(digest)) == thumbnail_name(digest)
+
+
+def test_beyond_a_distance_nothing_is_a_match(folders):
+    every = search_in(folders, Colours(), top=5)
+    reach = float(np.median(every.distances))
+    matches = search_in(folders, Colours(), top=5, max_distance=reach)
+    output = write_found(folders, matches)
+    record = json.loads((output / "matches.json").read_bytes())
+    assert record["max_distance"] == reach
+    counts = [len(query["matches"]) for query in record["queries"]]
+    assert counts == (every.distances <= reach).sum(axis=1).tolist()
+    assert 0 < sum(counts) < every.distances.size
+    page = (output / "index.html").read_text("utf-8")
+    assert f"Beyond {reach:g} nothing is a match." in page
+    shown = {row for i in range(len(counts)) for row, _ in matches.of(i)}
+    kept = {thumbnail_name(matches.gallery.digests[row]) for row in shown}
+    kept |= {thumbnail_name(digest) for digest in matches.query.digests}
+    assert {path.name for path in (output / "thumbnails").iterdir()} == kept
+
+
+def test_a_query_without_a_match_is_told(folders):
+    matches = search_in(folders, Colours(), top=5, max_distance=0.0)
+    without = [i for i, _ in enumerate(matches.query.names) if not matches.of(i)]
+    assert matches.num_without == len(without) > 0
+    console = Console(width=200, record=True, file=io.StringIO())
+    result.print_matches(console, matches)
+    assert console.export_text().count("no match") == len(without)
+
+
+def test_the_table_has_a_row_a_match_and_names_to_the_byte(folders):
+    matches = search_in(folders, Colours(), top=3, max_distance=0.2)
+    output = write_found(folders, matches)
+    options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+    with (output / "matches.csv").open(**options) as file:
+        head, *rows = csv.reader(file)
+    assert tuple(head) == result.COLUMNS
+    wanted = []
+    for i, name in enumerate(matches.query.names):
+        wanted += [[name, "", "", "", ""]] if not matches.of(i) else []
+        for place, (row, distance) in enumerate(matches.of(i), 1):
+            same = "yes" if matches.same_file(i, row) else "no"
+            image = matches.gallery.names[row]
+            wanted.append([name, str(place), image, f"{distance:.6f}", same])
+    assert rows == wanted
+
+
+@pytest.mark.parametrize("distance", [-0.1, 2.5, float("nan")])
+def test_a_distance_that_no_features_have_is_refused(folders, distance):
+    with pytest.raises(InputError, match="max_distance is .*: give 0 to 2"):
+        search_in(folders, Colours(), max_distance=distance)
