@@ -115,6 +115,8 @@ class NamePattern:
         last = [self._rule(loose, loose, loose, wild)]
         if self.groups:
             last.append(self._rule("[^/]+", loose, loose, "[^/]*?"))
+        if late:  # words, where there are no digits
+            last.reverse()
         return [*tiers, last]
 
     @property

@@ -40,7 +40,8 @@ _CORNERS = (
     (("left", "top", "right", "bottom"), True),
 )
 NOBODY = frozenset(("", "-1", "nan", "none", "null", "na", "n/a", "?", "-")) | {
-    *("unknown", "unidentified", "<na>", "not identified", "no identity"),
+    *("unknown", "unidentified", "<na>", "not identified", "no identity", "unk"),
+    *("#n/a", "??", "new_whale", "new_individual", "undetermined", "undefined"),
 }
 """What stands for an identity that nobody knows, in small letters."""
 
@@ -131,6 +132,12 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     if twice:
         raise InputError(f"the CSV has two columns {twice[0]!r}: leave one out")
     finder = _Finder(pictures)
+    first = next((name for name in names if finder.find(name)), None)
+    if first is not None:
+        raise InputError(
+            f"the CSV has no line of names of columns: its first line has the image "
+            f"{first!r}: put a line such as image,identity above it"
+        )
     columns, corners, notes = _roles(names, lines, finder)
     at = {role: names.index(name) for role, name in columns.items()}
     sides = [names.index(name) for name in corners[0]] if corners else []
@@ -143,7 +150,8 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     rows: list[Row] = []
     seen: dict[tuple, int] = {}
     missing: list[str] = []
-    unknown = 0
+    unknown: set[str] = set()
+    of_nobody = 0
     for line, cells in lines:
         if len(cells) < len(header):
             lacking = printable(names[len(cells)]) or "cell"
@@ -170,7 +178,8 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
         seen[key, box] = line
         identity = value.get("identity")
         if identity is not None and identity.casefold() in NOBODY:
-            identity, unknown = None, unknown + 1
+            unknown.add(identity)
+            identity, of_nobody = None, of_nobody + 1
         split = None
         if "split" in value:
             split = split_of(value["split"])
@@ -200,9 +209,24 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
             f"{len(missing):,} rows of the table name no image that is there, such as "
             f"{missing[0]}"
         )
-    if unknown:
-        notes.append(f"{unknown:,} rows of the table are of nobody known")
+    if of_nobody:
+        notes.append(
+            f"{of_nobody:,} rows of the table are of nobody known: they have "
+            f"{', '.join(repr(printable(name)) for name in sorted(unknown))}"
+        )
+    _refuse_shares([row.box for row in rows if row.box is not None])
     return Table(tuple(rows), columns, tuple(notes))
+
+
+def _refuse_shares(boxes: list[Box]) -> None:
+    """Boxes as shares of the picture would be crops of one pixel."""
+    if boxes and all(-1 < side <= 2 for box in boxes for side in box):
+        if any(side % 1 for box in boxes for side in box):
+            raise InputError(
+                "the CSV's boxes are shares of the picture, as the first is "
+                f"{', '.join(f'{side:g}' for side in boxes[0])} (left, top, right, "
+                "bottom): give pixels"
+            )
 
 
 def _parse(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
