@@ -134,8 +134,9 @@ def test_a_pipe_is_not_waited_for(tree):
         load_dataset("folder", data_dir=tree, table=pipe)
     with pytest.raises(InputError, match="is a pipe: name an .npz"):
         read_features(pipe)
-    with pytest.raises(InputError, match="is no plain file"), open_tree(
-        pipe, scratch=tree
+    with (
+        pytest.raises(InputError, match="is no plain file"),
+        open_tree(pipe, scratch=tree),
     ):
         pass
 

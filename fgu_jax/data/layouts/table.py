@@ -132,12 +132,6 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     if twice:
         raise InputError(f"the CSV has two columns {twice[0]!r}: leave one out")
     finder = _Finder(pictures)
-    first = next((name for name in names if finder.find(name)), None)
-    if first is not None:
-        raise InputError(
-            f"the CSV has no line of names of columns: its first line has the image "
-            f"{first!r}: put a line such as image,identity above it"
-        )
     columns, corners, notes = _roles(names, lines, finder)
     at = {role: names.index(name) for role, name in columns.items()}
     sides = [names.index(name) for name in corners[0]] if corners else []
@@ -153,17 +147,7 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     unknown: set[str] = set()
     of_nobody = 0
     for line, cells in lines:
-        if len(cells) < len(header):
-            lacking = printable(names[len(cells)]) or "cell"
-            raise InputError(
-                f"the CSV, line {line}: no {lacking}: it has {len(cells)} cells and "
-                f"the first line {len(header)}"
-            )
-        if any(cell.strip() for cell in cells[len(header) :]):
-            raise InputError(
-                f"the CSV, line {line}: it has {len(cells)} cells and the first line "
-                f"{len(header)}: put quotes around what holds the delimiter"
-            )
+        _check_number(line, cells, names)
         value = {role: cells[i].strip() for role, i in at.items()}
         key = finder.find(cells[at["image"]])
         if key is None:
@@ -180,18 +164,7 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
         if identity is not None and identity.casefold() in NOBODY:
             unknown.add(identity)
             identity, of_nobody = None, of_nobody + 1
-        split = None
-        if "split" in value:
-            split = split_of(value["split"])
-            if not value["split"]:
-                raise InputError(
-                    f"the CSV, line {line}: no split for {value['image']!r}"
-                )
-            if split is None:
-                raise InputError(
-                    f"the CSV, line {line}: split {value['split']!r} is not one of "
-                    "train, query, gallery (or test)"
-                )
+        split = _split(line, value)
         camera = value.get("camera") or None
         if "camera" in at and camera is None and identity is not None:
             raise InputError(f"the CSV, line {line}: no camera for {value['image']!r}")
@@ -218,15 +191,45 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     return Table(tuple(rows), columns, tuple(notes))
 
 
+def _check_number(line: int, cells: list[str], names: list[str]) -> None:
+    """Refuses a line of fewer, or more, cells than the first line has."""
+    if len(cells) < len(names):
+        lacking = printable(names[len(cells)]) or "cell"
+        raise InputError(
+            f"the CSV, line {line}: no {lacking}: it has {len(cells)} cells and "
+            f"the first line {len(names)}"
+        )
+    if any(cell.strip() for cell in cells[len(names) :]):
+        raise InputError(
+            f"the CSV, line {line}: it has {len(cells)} cells and the first line "
+            f"{len(names)}: put quotes around what holds the delimiter"
+        )
+
+
+def _split(line: int, value: Mapping[str, str]) -> str | None:
+    """The split that a line names; ``None`` without such a column."""
+    if "split" not in value:
+        return None
+    if not value["split"]:
+        raise InputError(f"the CSV, line {line}: no split for {value['image']!r}")
+    split = split_of(value["split"])
+    if split is None:
+        raise InputError(
+            f"the CSV, line {line}: split {value['split']!r} is not one of "
+            "train, query, gallery (or test)"
+        )
+    return split
+
+
 def _refuse_shares(boxes: list[Box]) -> None:
     """Boxes as shares of the picture would be crops of one pixel."""
-    if boxes and all(-1 < side <= 2 for box in boxes for side in box):
-        if any(side % 1 for box in boxes for side in box):
-            raise InputError(
-                "the CSV's boxes are shares of the picture, as the first is "
-                f"{', '.join(f'{side:g}' for side in boxes[0])} (left, top, right, "
-                "bottom): give pixels"
-            )
+    sides = [side for box in boxes for side in box]
+    if all(-1 < side <= 2 for side in sides) and any(side % 1 for side in sides):
+        raise InputError(
+            "the CSV's boxes are shares of the picture, as the first is "
+            f"{', '.join(f'{side:g}' for side in boxes[0])} (left, top, right, "
+            "bottom): give pixels"
+        )
 
 
 def _parse(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -280,6 +283,12 @@ def _roles(
     names: list[str], lines: list[tuple[int, list[str]]], finder: "_Finder"
 ) -> tuple[dict[str, str], tuple[tuple[str, ...], bool] | None, list[str]]:
     """Column names by role, the four columns of a box, and what is to be told."""
+    first = next((name for name in names if finder.find(name)), None)
+    if first is not None:
+        raise InputError(
+            f"the CSV has no line of names of columns: its first line has the image "
+            f"{first!r}: put a line such as image,identity above it"
+        )
     plain: dict[str, str] = {}
     for name in names:
         plain.setdefault(_plain(name), name)
