@@ -117,8 +117,9 @@ def _decode(data: bytes, height: int, width: int, box: Box | None) -> np.ndarray
         # Twice the longer side of the result, because a rotation may follow.
         side = 2 * max(height, width)
         image.draft("RGB" if image.mode == "YCbCr" else image.mode, (side, side))
-    turns = _TURNS.get(_orientation(image), ())
+    # Before the orientation is asked for, which decodes a PNG.
     raw = [str(tile[3]) for tile in getattr(image, "tile", ())]
+    turns = _TURNS.get(_orientation(image), ())
     deep = image.mode[0] != "I" and any(";16" in modes for modes in raw)
     image = to_rgb(image)
     if deep and int(np.asarray(image).max()) < 16:
@@ -180,15 +181,16 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits to 8; Pillow's own convert would clip it."""
     values = np.asarray(image)
     scale, _ = grey_scale(values)
-    return Image.fromarray((values.astype(np.float32) * scale + 0.5).astype(np.uint8))
+    scaled = np.clip(values.astype(np.float32) * scale + 0.5, 0, 255)
+    return Image.fromarray(scaled.astype(np.uint8))
 
 
 def grey_scale(values: np.ndarray) -> tuple[float, str]:
     """What grey values of more than 8 bits are multiplied by, and what they are.
 
-    Floating-point values of at most 1 are shares of white. Others, and whole numbers,
-    are taken for the fewest bits that hold them, of 8, 10, 12, 14, 16: cameras write 12
-    bits into pictures of 16.
+    Floating-point values of at most 1, or of some more where a filter overshot, are
+    shares of white. Others, and whole numbers, are taken for the fewest bits that hold
+    them, of 8, 10, 12, 14, 16: cameras write 12 bits into pictures of 16.
 
     Args:
       values: of one picture, of any shape.
@@ -207,7 +209,7 @@ def grey_scale(values: np.ndarray) -> tuple[float, str]:
             f"grey values from {low:g} to {high:g}; 0 to 1, or whole numbers of at "
             "most 16 bits are understood"
         )
-    if values.dtype.kind == "f" and high <= 1:
+    if values.dtype.kind == "f" and high < 2:
         return 255.0, "shares of white, 0 to 1"
     bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
     return 255 / (2**bits - 1), f"grey of {bits} bits"
