@@ -143,7 +143,8 @@ def png_header(width, height, kind=2, bits=8, rows=b"\0" * 99):
 
 
 @pytest.mark.parametrize(
-    ("side", "limit"), [(6400, "40,000,000"), (11000, "53 mill"), (50_000, "53 mill")]
+    ("side", "limit"),
+    [(6400, "40,000,000"), (11000, "40,000,000"), (50_000, "40,000,000")],
 )
 def test_huge_pictures_are_refused_by_their_header(side, limit):
     tracemalloc.start()
@@ -168,6 +169,18 @@ def test_shares_of_white_may_overshoot():
     shares = np.array([[0.0, 0.5, 1.0, 1.02]], np.float32)
     got = decode_image(encode(Image.fromarray(shares), "TIFF"), 1, 4)
     np.testing.assert_array_equal(got[0, :, 0], [0, 128, 255, 255])
+
+
+def test_a_huge_jpeg_is_shrunk_while_it_is_decoded():
+    huge = Image.new("L", (12_000, 9_000), 80)
+    got = decode_image(encode(huge, "JPEG"), 38, 50)
+    np.testing.assert_array_equal(got, np.full((38, 50, 3), 80))
+    for options in ({"progressive": True}, {}):  # all of its coefficients; all of it
+        side = 50 if options else 5_000
+        with pytest.raises(UnreadableImage, match="over the limit of 53,333,333: make"):
+            decode_image(encode(huge, "JPEG", **options), side, side)
+    with pytest.raises(UnreadableImage, match="over the limit of 160,000,000"):
+        decode_image(encode(Image.new("L", (13_000, 13_000)), "JPEG"), 8, 8)
 
 
 def test_transparent_pictures_may_be_a_quarter_as_large():
