@@ -45,8 +45,8 @@ def check(config: Config) -> None:
         str(directory.absolute()).encode()  # Orbax takes no other
     except UnicodeEncodeError:
         raise InputError(
-            f"workdir {printable(str(directory))} is not UTF-8: choose another name, or "
-            "set PYTHONUTF8=1 where Python takes the terminal for ASCII"
+            f"workdir {printable(str(directory))} is not UTF-8: choose another name, "
+            "or set PYTHONUTF8=1 where Python takes the terminal for ASCII"
         ) from None
     _check_content(config)
     lock.check_free(directory)
