@@ -101,6 +101,19 @@ def mend_of(error: OSError) -> str:
     return _MEND_OTHERWISE if rights else _MEND
 
 
+def check_folder_name(path: Path) -> None:
+    """Refuses a name for a folder to be that ends as a file's does.
+
+    Raises:
+      InputError: it would be taken for the file that it is not.
+    """
+    ending = path.suffix.lower()
+    if ending in _OF_FILES:
+        raise InputError(
+            f"{path} ends in {ending}, and a folder is written: leave the ending out"
+        )
+
+
 def check_output(
     path: Path,
     *,
@@ -122,10 +135,8 @@ def check_output(
     """
     folder = ours is not None
     ending = path.suffix.lower()
-    if folder and ending in _OF_FILES:
-        raise InputError(
-            f"{path} ends in {ending}, and a folder is written: leave the ending out"
-        )
+    if folder:
+        check_folder_name(path)
     if path.is_dir() != folder and path.exists():
         wanted, other = ("folder", "file") if folder else ("file", "folder")
         raise InputError(f"{path} is a {other}: name a {wanted} as --output")

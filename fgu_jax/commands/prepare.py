@@ -6,6 +6,9 @@ Layouts that are understood, in an archive or unpacked, also one folder deeper:
   duke        the same three folders (0001_c2_f0046182.jpg)
   msmt17      V1 or V2: list_train.txt, list_val.txt, list_query.txt, list_gallery.txt
               beside train/ and test/, or mask_train_v2/ and mask_test_v2/
+  cuhk03      bounding_box_train/ ..., also below detected/ or labeled/
+  veri        image_train/, image_query/, image_test/
+  mars        bbox_train/, bbox_test/ and info/
   folder      any tree of images; with --pattern='{identity}_c{camera}*.jpg', or with
               --table=FILE.csv (columns image, identity, camera, split), or no labels
   synthetic   drawn now; no source

@@ -9,7 +9,7 @@ compare.
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from fgu_jax.data.kinds import FORMATS, START, not_taken, picture_kind, readable
 from fgu_jax.errors import InputError
@@ -19,6 +19,9 @@ Box = tuple[float, float, float, float]
 
 MAX_MEMORY = 160_000_000
 """Pictures that would take more bytes than this are refused by their header."""
+
+MAX_SHRUNK = 160_000_000
+"""Pixels of a JPEG that is shrunk to a quarter, or less, while it is decoded."""
 
 MAX_BYTES = 1 << 27
 """Larger files are refused before they are read."""
@@ -60,8 +63,9 @@ def decode_image(
 
     Raises:
       UnreadableImage: zero bytes, truncated, not a picture, or larger than
-        ``MAX_MEMORY`` allows (53 million pixels as JPEG, 40 million as RGB); values
-        that cannot be brought to 8 bits; a box outside it.
+        ``MAX_MEMORY`` allows (53 million pixels as JPEG, 160 million where it is
+        shrunk while it is decoded, 40 million as RGB); values that cannot be brought to
+        8 bits; a box outside it.
 
     >>> import io
     >>> from PIL import Image
@@ -106,19 +110,23 @@ def crop(data: bytes, box: Box) -> bytes:
 
 
 def _decode(data: bytes, height: int, width: int, box: Box | None) -> np.ndarray:
-    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-    kind = "JPEG" if image.format in ("JPEG", "MPO") else image.mode
+    image = open_picture(data)
+    size, kind = image.size, "JPEG" if image.format == "JPEG" else image.mode
     most = MAX_MEMORY // _BYTES.get(kind, _BYTES_OTHERWISE)
-    if image.width * image.height > most:
-        raise UnreadableImage(
-            f"{image.width:,} x {image.height:,} pixels, over the limit of {most:,}"
-        )
     if image.format == "JPEG" and box is None:
         # Twice the longer side of the result, because a rotation may follow.
         side = 2 * max(height, width)
         image.draft("RGB" if image.mode == "YCbCr" else image.mode, (side, side))
-    turns = _TURNS.get(_orientation(image), ())
+        if image.size[0] * 4 <= size[0] and "progressive" not in image.info:
+            most = MAX_SHRUNK
+    if size[0] * size[1] > most:
+        raise UnreadableImage(
+            f"{size[0]:,} x {size[1]:,} pixels, over the limit of {most:,}: make it "
+            "smaller"
+        )
+    # Before the orientation is asked for, which decodes a PNG.
     raw = [str(tile[3]) for tile in getattr(image, "tile", ())]
+    turns = _TURNS.get(_orientation(image), ())
     deep = image.mode[0] != "I" and any(";16" in modes for modes in raw)
     image = to_rgb(image)
     if deep and int(np.asarray(image).max()) < 16:
@@ -133,6 +141,20 @@ def _decode(data: bytes, height: int, width: int, box: Box | None) -> np.ndarray
     if image.size != (width, height) and height and width:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """A picture of which the header alone is read.
+
+    It is asked for by its kind: ``Image.open`` warns of sizes that ``_decode`` has its
+    own limits for. Of a camera with two lenses the first picture is taken.
+    """
+    file, kind = io.BytesIO(data), picture_kind(data[:START])
+    if kind == "JPEG":
+        return JpegImagePlugin.JpegImageFile(file)
+    if kind in readable():
+        return Image.OPEN[kind][0](file, "")
+    return Image.open(file, formats=FORMATS)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -180,15 +202,16 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits to 8; Pillow's own convert would clip it."""
     values = np.asarray(image)
     scale, _ = grey_scale(values)
-    return Image.fromarray((values.astype(np.float32) * scale + 0.5).astype(np.uint8))
+    scaled = np.clip(values.astype(np.float32) * scale + 0.5, 0, 255)
+    return Image.fromarray(scaled.astype(np.uint8))
 
 
 def grey_scale(values: np.ndarray) -> tuple[float, str]:
     """What grey values of more than 8 bits are multiplied by, and what they are.
 
-    Floating-point values of at most 1 are shares of white. Others, and whole numbers,
-    are taken for the fewest bits that hold them, of 8, 10, 12, 14, 16: cameras write 12
-    bits into pictures of 16.
+    Floating-point values of at most 1, or of some more where a filter overshot, are
+    shares of white. Others, and whole numbers, are taken for the fewest bits that hold
+    them, of 8, 10, 12, 14, 16: cameras write 12 bits into pictures of 16.
 
     Args:
       values: of one picture, of any shape.
@@ -207,7 +230,7 @@ def grey_scale(values: np.ndarray) -> tuple[float, str]:
             f"grey values from {low:g} to {high:g}; 0 to 1, or whole numbers of at "
             "most 16 bits are understood"
         )
-    if values.dtype.kind == "f" and high <= 1:
+    if values.dtype.kind == "f" and high < 2:
         return 255.0, "shares of white, 0 to 1"
     bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
     return 255 / (2**bits - 1), f"grey of {bits} bits"

@@ -1,7 +1,7 @@
 """Images as Python code has them: arrays, Pillow's, paths, in lists or generators."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from PIL import Image
 from fgu_jax.data.decode import UnreadableImage, decode_image, to_rgb
 from fgu_jax.data.images import FolderSource
 from fgu_jax.errors import InputError
+from fgu_jax.messages import first_line
 
 KINDS = (
     "a path, a Pillow image, or an array of [height, width], [height, width, 1, 3 or "
@@ -42,15 +43,36 @@ def as_list(images: Any) -> list[Any]:
         return [images]
     if hasattr(images, "to_list"):
         return list(images.to_list())
+    if isinstance(images, (Mapping, Set)):
+        raise InputError(
+            f"images are a {type(images).__name__}: give a list, whose order rows keep"
+        )
     if hasattr(images, "__array__") and not isinstance(images, (list, tuple)):
-        array = np.asarray(images)
+        array = _array(images, "images")
         if array.dtype == object or array.ndim in (0, 1, 4):
             return list(array) if array.ndim else [array.item()]
         one = array.ndim == 2 or 3 in (array.shape[0], array.shape[2])
         return [array] if one or array.shape[2] in (1, 4) else list(array)
-    if not isinstance(images, Iterable):
-        raise InputError(f"images are {type(images).__name__}: give a list of {KINDS}")
-    return list(images)
+    try:
+        each = iter(images)  # also of what has no more than __getitem__
+    except TypeError:
+        raise InputError(
+            f"images are {type(images).__name__}: give a list of {KINDS}"
+        ) from None
+    return list(each)
+
+
+def _array(image: Any, what: str) -> np.ndarray:
+    """What lies in memory as an array; raises InputError for all else."""
+    if isinstance(image, (bytes, bytearray, type(None))) or hasattr(image, "read"):
+        raise InputError(f"{what} is {type(image).__name__}: give {KINDS}")
+    try:
+        return np.asarray(image)
+    except Exception as error:  # whatever an array of another library raises
+        raise InputError(
+            f"{what} is {type(image).__name__}, which is no array "
+            f"({first_line(error)}): give {KINDS}"
+        ) from error
 
 
 def sized(image: Any, height: int, width: int, *, what: str) -> np.ndarray:
@@ -67,12 +89,14 @@ def sized(image: Any, height: int, width: int, *, what: str) -> np.ndarray:
     try:
         if isinstance(image, (str, os.PathLike)):
             path = Path(image)
+            if path.is_dir():
+                raise UnreadableImage(f"{str(image)!r} is a folder: list its files")
             data = FolderSource(path.parent).read(path.name)
             return decode_image(data, height, width)
         if isinstance(image, Image.Image):
             picture = to_rgb(image)
         else:
-            picture = Image.fromarray(_as_rgb(np.asarray(image), what))
+            picture = Image.fromarray(_as_rgb(_array(image, what), what))
     except UnreadableImage as error:
         raise InputError(f"{what}: {error}") from error
     except OSError as error:

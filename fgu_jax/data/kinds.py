@@ -34,10 +34,16 @@ _STARTS = {
     b"\x01\xda\x01\x01": "SGI",
     b"DDS |\0\0\0": "DDS",
     b"8BPS\0\x01": "PSD",
+    b"\0\0\0\x0cJXL \r\n\x87\n": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
 }
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1"), "HEIC"),
+}
+# Cameras' own formats begin as TIFF, and hold a thumbnail that Pillow would read.
+_RAW = frozenset(("arw", "cr2", "cr3", "dng", "erf", "kdc", "mrw", "nef", "nrw")) | {
+    *("orf", "pef", "raf", "rw2", "sr2", "srf", "srw", "3fr"),
 }
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _PNM = re.compile(rb"P[1-6]\s+(#|[0-9]+\s)|P7\nWIDTH")
@@ -86,15 +92,17 @@ def not_taken(name: str, start: bytes) -> str | None:
     >>> not_taken("notes.TXT", b"hello"), not_taken("IMG_1", b"GIF89a")
     ('not a picture (.txt)', None)
     """
+    base = name.rpartition("/")[2]
+    ending = base.rpartition(".")[2].lower() if "." in base[1:] else ""
     kind = picture_kind(start)
+    if start and ending in _RAW and kind in (None, "TIFF"):
+        kind = f"a camera's own .{ending}"
     if kind in readable():
         return None
     if kind is not None:
         return f"{kind}, which is not read here: save it as JPEG or PNG"
     if not start:
         return "an empty file"
-    base = name.rpartition("/")[2]
-    ending = base.rpartition(".")[2].lower() if "." in base[1:] else ""
     known = ending.isalnum() and ending.isascii() and len(ending) <= 10
     return f"not a picture (.{ending})" if known else "not a picture (no ending)"
 

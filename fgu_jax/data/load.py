@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +188,8 @@ def read_table(path: str | Path | None) -> str | None:
     if path is None:
         return None
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):  # it would be waited for
+            raise InputError(f"CSV {str(path)!r} is a pipe: save it as a file")
         return decode_table(Path(path).read_bytes())
     except OSError as error:
         raise InputError(f"CSV {str(path)!r}: {error.strerror or error}") from error

@@ -1,14 +1,11 @@
 """What the pictures of a set look like, by a few of them: size, shape, deep values."""
 
-import io
 from collections import Counter
 
 import numpy as np
-from PIL import Image
 
-from fgu_jax.data.decode import grey_scale
+from fgu_jax.data.decode import grey_scale, open_picture
 from fgu_jax.data.images import ImageSet
-from fgu_jax.data.kinds import FORMATS
 
 _LOOKED_AT = 16
 
@@ -24,7 +21,7 @@ def describe_pictures(images: ImageSet) -> tuple[str, ...]:
     deep: Counter[str] = Counter()
     for row in rows[: len(images)]:
         try:
-            with Image.open(io.BytesIO(images.read(row)), formats=FORMATS) as picture:
+            with open_picture(images.read(row)) as picture:
                 width, height = picture.size
                 if picture.mode[0] in "IF":
                     deep[grey_scale(np.asarray(picture))[1]] += 1

@@ -229,6 +229,8 @@ def protocol(gallery: Labels, average_precisions: tuple[str, ...]) -> str:
     cameras = gallery.cameras
     if cameras is None:
         left_out = "no cameras are known: nothing is left out"
+        if gallery.copies is not None and (gallery.copies >= 0).any():
+            left_out += " but files of the query's bytes"
     elif len(np.unique(cameras)) == len(cameras):  # one each: see split_queries
         left_out = "no cameras are known: a query's own image alone is left out"
     else:

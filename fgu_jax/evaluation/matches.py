@@ -49,7 +49,7 @@ def why_none(query: Labels, gallery: Labels) -> str:
     known = gallery.identities[np.isin(gallery.identities, query.identities)]
     if cameras is not None and np.any(np.unique(known, return_counts=True)[1] > 1):
         seen = np.unique(cameras)
-        of_one = f", and all are of camera {seen[0]}" if len(seen) == 1 else ""
+        of_one = ", and all are of one camera" if len(seen) == 1 else ""
         return (
             f"{why} (images of its identity and another camera){of_one}: leave the "
             "camera out of the pattern or table, to rank within a camera"

@@ -174,6 +174,8 @@ def read_features(
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if path.is_fifo():  # it would be waited for
+        raise InputError(f"{path} is a pipe: name an .npz or .npy file")
     try:
         with path.open("rb") as file:
             if file.read(4) not in _BEGINNINGS:  # NumPy takes all else for a pickle

@@ -18,6 +18,7 @@ from fgu_jax.config import MAY_CHANGE_ON_RESUME, Config, differing, values
 from fgu_jax.config.located import located
 from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.errors import InputError
+from fgu_jax.messages import printable
 from fgu_jax.runs import lock, record
 from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
 
@@ -39,8 +40,16 @@ def check(config: Config) -> None:
         it is resumed with a configuration that would change what the run does (which
         fields, both values); it holds something else.
     """
+    directory = config.directory
+    try:
+        str(directory.absolute()).encode()  # Orbax takes no other
+    except UnicodeEncodeError:
+        raise InputError(
+            f"workdir {printable(str(directory))} is not UTF-8: choose another name, "
+            "or set PYTHONUTF8=1 where Python takes the terminal for ASCII"
+        ) from None
     _check_content(config)
-    lock.check_free(config.directory)
+    lock.check_free(directory)
 
 
 @contextlib.contextmanager

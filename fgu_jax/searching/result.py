@@ -23,7 +23,7 @@ from fgu_jax.data.decode import decode_image
 from fgu_jax.data.images import FolderSource, default_threads
 from fgu_jax.data.kinds import FORMATS
 from fgu_jax.errors import InputError
-from fgu_jax.files import whole_folder
+from fgu_jax.files import check_folder_name, whole_folder
 from fgu_jax.messages import printable
 from fgu_jax.progress import Progress
 from fgu_jax.searching.features import Embedded
@@ -49,9 +49,10 @@ def result_folder(
         where the next search would find its thumbnails, nor they in it.
 
     Raises:
-      InputError: it exists, is no result of a search, overlaps what is searched, or
-        cannot be written.
+      InputError: it exists, ends as a file does, is no result of a search, overlaps
+        what is searched, or cannot be written.
     """
+    check_folder_name(output)
     for other in apart_from:
         a, b = output.resolve(), other.resolve()
         if a == b or b in a.parents or a in b.parents:

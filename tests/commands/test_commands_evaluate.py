@@ -1,5 +1,6 @@
 """evaluate.py: every feature, plain and re-ranked, by the run's own protocol."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -141,6 +142,8 @@ def test_the_protocol_says_what_is_left_out():
     assert "own image alone" in protocol(one_each, ("hits",))
     none = Labels(identities=np.array([1, 1, 2]), cameras=None)
     assert "nothing is left out" in protocol(none, ("hits",))
+    copies = dataclasses.replace(none, copies=np.array([-1, 0, -1]))
+    assert "nothing is left out but files of" in protocol(copies, ("hits",))
     real = Labels(identities=np.array([1, 1, 2]), cameras=np.array([1, 2, 1]))
     both = protocol(real, ("hits", "trapezoid"))
     assert "identity and camera" in both

@@ -124,7 +124,7 @@ def test_one_pixel():
     np.testing.assert_array_equal(got, np.broadcast_to([9, 8, 7], (5, 3, 3)))
 
 
-def png_header(width, height, kind=2):
+def png_header(width, height, kind=2, bits=8, rows=b"\0" * 99):
     def chunk(kind, body):
         checked = kind + body
         return (
@@ -133,17 +133,18 @@ def png_header(width, height, kind=2):
             + struct.pack(">I", zlib.crc32(checked))
         )
 
-    head = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", head)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 99))
+        + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
 
 
 @pytest.mark.parametrize(
-    ("side", "limit"), [(6400, "40,000,000"), (11000, "53 mill"), (50_000, "53 mill")]
+    ("side", "limit"),
+    [(6400, "40,000,000"), (11000, "40,000,000"), (50_000, "40,000,000")],
 )
 def test_huge_pictures_are_refused_by_their_header(side, limit):
     tracemalloc.start()
@@ -151,6 +152,35 @@ def test_huge_pictures_are_refused_by_their_header(side, limit):
         decode_image(png_header(side, side), 8, 8)
     assert tracemalloc.get_traced_memory()[1] < 1e6
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("kind", "alpha"), [(2, b""), (6, b"\xff\xff")])
+def test_colour_of_twelve_bits_in_sixteen_is_refused_and_not_black(kind, alpha):
+    def png(value):
+        rows = b"\0" + struct.pack(">3H", value, value, value) + alpha
+        return png_header(1, 1, kind, bits=16, rows=rows)
+
+    assert decode_image(png(200 * 257), 1, 1).tolist() == [[[200, 200, 200]]]
+    with pytest.raises(UnreadableImage, match="lowest 12 alone are used"):
+        decode_image(png(4000), 1, 1)
+
+
+def test_shares_of_white_may_overshoot():
+    shares = np.array([[0.0, 0.5, 1.0, 1.02]], np.float32)
+    got = decode_image(encode(Image.fromarray(shares), "TIFF"), 1, 4)
+    np.testing.assert_array_equal(got[0, :, 0], [0, 128, 255, 255])
+
+
+def test_a_huge_jpeg_is_shrunk_while_it_is_decoded():
+    huge = Image.new("L", (12_000, 9_000), 80)
+    got = decode_image(encode(huge, "JPEG"), 38, 50)
+    np.testing.assert_array_equal(got, np.full((38, 50, 3), 80))
+    for options in ({"progressive": True}, {}):  # all of its coefficients; all of it
+        side = 50 if options else 5_000
+        with pytest.raises(UnreadableImage, match="over the limit of 53,333,333: make"):
+            decode_image(encode(huge, "JPEG", **options), side, side)
+    with pytest.raises(UnreadableImage, match="over the limit of 160,000,000"):
+        decode_image(encode(Image.new("L", (13_000, 13_000)), "JPEG"), 8, 8)
 
 
 def test_transparent_pictures_may_be_a_quarter_as_large():

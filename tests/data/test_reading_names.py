@@ -57,6 +57,8 @@ def test_a_camera_is_digits_where_digits_can_be_had(tmp_path):
         ("{identity}-cam{camera}_*", "a-cam-cam03_1.png", "a-cam", "03", None),
         ("cam0{camera}_{identity}*", "cam012_7.png", "7", "12", None),
         ("{identity}_c{camera}*.png", "x_c1s3.PnG", "x", "1", None),
+        (CATS, "brown_cow_C1_0.png", "brown_cow", "1", None),
+        (CATS, "brown_cow_C1_c2_0.png", "brown_cow_C1", "2", None),
         ("**/{identity}/{camera}/*", "a/b/west/1.png", "b", "west", None),
     ],
 )

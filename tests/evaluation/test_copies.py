@@ -105,7 +105,7 @@ def test_one_camera_names_the_mend(tmp_path):
     judge = Judge(load_dataset("folder", data_dir=tmp_path, pattern=pattern), 64, 32)
     assert judge.warning == (
         "nothing to evaluate: none of 3 queries has a match among 6 gallery images "
-        "(images of its identity and another camera), and all are of camera 1: leave "
+        "(images of its identity and another camera), and all are of one camera: leave "
         "the camera out of the pattern or table, to rank within a camera"
     )
 

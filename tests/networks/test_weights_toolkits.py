@@ -115,6 +115,14 @@ def test_weights_in_several_files(tmp_path):
             load_initial(str(index), "resnet18", zeros())
 
 
+def test_one_file_of_several_names_their_index(tmp_path):
+    path = write(tmp_path / "model-00001-of-00002.safetensors", state())
+    with pytest.raises(InputError, match=r"one of 2 files.*model\.safetensors\.index"):
+        load_initial(path, "resnet18", zeros())
+    path = write(tmp_path / "model-00001-of-00001.safetensors", state())
+    right(load_initial(path, "resnet18", zeros())[0])
+
+
 def test_another_architecture_shows_the_first_names(tmp_path):
     path = write(tmp_path / "w.safetensors", {"stem.0.kernel": np.ones(2, np.float32)})
     with pytest.raises(InputError, match=r"it begins with stem\.0\.kernel"):

@@ -55,6 +55,11 @@ def test_looking_writes_nothing(tmp_path):
     assert not list((tmp_path / "run").iterdir())
 
 
+def test_a_name_that_checkpoints_cannot_have_is_refused_at_once(tmp_path):
+    with pytest.raises(InputError, match=r"workdir .*\\xff is not UTF-8: choose"):
+        run_folder.check(_config(tmp_path / "\udcff"))
+
+
 def test_what_died_before_a_checkpoint_is_started_again_with_any_config(tmp_path):
     _died_before_its_first_checkpoint(tmp_path / "run", temperature=0.2)
     assert _claim(_config(tmp_path / "run", temperature=0.3)) == []

@@ -136,6 +136,8 @@ def test_outputs_that_would_cost_somebody_files_are_refused(folders, tmp_path):
     for output in ("gallery", "gallery/found", ".", "query/sub/found"):
         with pytest.raises(InputError, match="lie in one another"):
             claim(folders / output)
+    with pytest.raises(InputError, match="ends in .html, and a folder is written"):
+        claim(folders / "found.html")
     (folders / "thesis").mkdir()
     (folders / "thesis" / "chapter.tex").write_text("years of work")
     with pytest.raises(InputError, match=r"thesis' holds more than a search's result"):

@@ -1,5 +1,7 @@
 """Images as people have them in Python: one and the same, whatever holds them."""
 
+import io
+
 import numpy as np
 import pytest
 from drawn_trees import picture, put
@@ -80,7 +82,11 @@ def test_whatever_holds_them(images, count):
         (RGB.astype(np.float32), r"float32 of .*: give uint8, or floating point"),
         (np.zeros((0, 4, 3), np.uint8), "no pixels"),
         (np.zeros((4, 4, 7), np.uint8), r"uint8\[4, 4, 7\]: give"),
-        (None, "give a path"),
+        (None, "image 0 is NoneType: give a path"),
+        (b"bytes of a file", "image 0 is bytes: give a path"),
+        (io.BytesIO(b"x"), "image 0 is BytesIO: give a path"),
+        ((RGB, 7), "image 0 is tuple, which is no array"),
+        (".", "'.' is a folder: list its files"),
         ("nowhere.png", "cannot be read: No such file"),
         (np.full((4, 4), np.nan, np.float32), "of nan to nan"),
     ],
@@ -100,3 +106,30 @@ def test_training_takes_them_too():
         open_data(config, 7, None)
     same = np.stack([RGB])
     assert open_data(config, same, None).images is same
+
+
+def test_what_has_no_order_is_refused():
+    for images in ({"a": RGB}, {"a.png", "b.png"}):
+        with pytest.raises(InputError, match="give a list, whose order rows keep"):
+            given.as_list(images)
+
+
+def test_what_is_asked_by_number_alone_is_a_list():
+    class Crops:
+        def __getitem__(self, row):
+            return [RGB, RGB[:20]][row]
+
+    assert [image.shape for image in given.as_list(Crops())] == [
+        (64, 32, 3),
+        (20, 32, 3),
+    ]
+
+
+def test_an_array_of_another_library_that_refuses_is_one_line():
+    class OnAnotherDevice:
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("copy it to the host first\nand more")
+
+    for refused in (given.as_list, lambda x: given.sized(x, 8, 4, what="image 0")):
+        with pytest.raises(InputError, match="no array .copy it to the host first.:"):
+            refused(OnAnotherDevice())

@@ -46,9 +46,8 @@ def open_tree(
         yield FolderTree(source)
         return
     if not source.is_file():
-        raise InputError(
-            f"source {str(source)!r} is not there: name an archive or a folder"
-        )
+        why = "is no plain file" if source.exists() else "is not there"
+        raise InputError(f"source {str(source)!r} {why}: name an archive or a folder")
     try:
         if zipfile.is_zipfile(source):
             with zipfile.ZipFile(source) as opened:

@@ -25,7 +25,7 @@ from fgu_jax.retrieval.protocol import UNKNOWN
 
 NO_MATCH = "an image that the {what} does not match"
 _INT32 = 2**31
-_NOBODY = frozenset(("-1", "unknown", "unidentified"))
+_NOBODY = frozenset(("-1", "unknown", "unidentified", "new_whale", "new_individual"))
 _EXAMPLES = 3
 
 
@@ -266,6 +266,7 @@ def _number(tree: Tree | _Names, rows: list[_Found], notes: list[str]) -> Layout
         splits[row.split].append(Entry(name, row.key, identity, camera, row.box))
         if row.others:
             columns[name] = row.others
+    notes += _doubtful(identities, rows, nobody)
     names: dict[str, str] = {}
     for entry in (entry for entries in splits.values() for entry in entries):
         if entry.name in names:
@@ -314,6 +315,31 @@ def _published_number(row: _Found) -> int | None:
     if row.identity == match[1] == "00-1":
         return UNKNOWN
     return DISTRACTOR if re.fullmatch("0+", row.identity + match[1]) else None
+
+
+def _doubtful(
+    identities: Iterable[str], rows: Iterable[_Found], nobody: Mapping[str, int | None]
+) -> list[str]:
+    """Names of identities that may mean something else than was taken, a line each."""
+    notes = []
+    alike: dict[str, list[str]] = {}
+    for name in identities:
+        plain = re.sub(r"(?<![0-9])0+(?=[0-9])", "", " ".join(name.casefold().split()))
+        alike.setdefault(plain, []).append(name)
+    several = [names for names in alike.values() if len(names) > 1]
+    if several:
+        notes.append(
+            f"{len(several):,} identities are spelt in several ways, and each is one "
+            f"of its own: {' and '.join(map(_quoted, several[0]))}; spell them alike "
+            "if they are one"
+        )
+    published = {r.identity for r in rows if nobody[r.key] is None} & {"0000", "00-1"}
+    for name in sorted(filter(None, published)):
+        notes.append(
+            f"identity {_quoted(name)} is taken for a person, as not all its files are "
+            "named as Market-1501's, Duke's or MARS's are, where it is nobody"
+        )
+    return notes
 
 
 def _examples(rows: Sequence[_Found]) -> list[str]:

@@ -35,6 +35,7 @@ class NamePattern:
     ``*`` is any part of a name, ``**`` any folders, ``?`` one character. A group is all
     digits of its place where digits stand there. A camera is digits where they can be
     had: the last that fit, after a mark with a letter such as ``_c``, else the first.
+    A mark before digits may be of the other case (``_C1``).
     Anything else is as few characters as fit. ``{identity}`` may come several times:
     its parts are joined by ``/``. Endings of pictures compare without case.
 
@@ -99,22 +100,26 @@ class NamePattern:
         """Rules from the strictest on; within a tier the chosen one comes first."""
         late = self._last_camera
         text, wild = "[^/]+?", "[^/]*"
-        kinds = [(_DIGITS, _DIGITS, text)]
+        exact, folded = re.S, re.S | re.I
+        kinds = [(_DIGITS, _DIGITS, text, exact)]
         if "camera" in self.groups:
-            kinds += [("[^/]+" if late else text, _DIGITS, text)]
-            kinds += [(_DIGITS, text, text)]
+            of_digits = ("[^/]+" if late else text, _DIGITS, text)
+            kinds += [(*of_digits, exact), (*of_digits, folded)]
+            kinds += [(_DIGITS, text, text, exact)]
         tiers = [
-            [self._rule(identity, camera, split, wild)]
+            [self._rule(identity, camera, split, wild, flags)]
             + [
-                self._rule(_as(identity, lazy), camera, split, _as(wild, lazy))
+                self._rule(_as(identity, lazy), camera, split, _as(wild, lazy), flags)
                 for lazy in (True, False)
             ]
-            for identity, camera, split in kinds
+            for identity, camera, split, flags in kinds
         ]
         loose = "[0-9]+|[^/]+?"
         last = [self._rule(loose, loose, loose, wild)]
         if self.groups:
             last.append(self._rule("[^/]+", loose, loose, "[^/]*?"))
+        if late:  # words, where there are no digits
+            last.reverse()
         return [*tiers, last]
 
     @property
@@ -129,7 +134,9 @@ class NamePattern:
             mark += token
         return any(character.isalpha() for character in mark)
 
-    def _rule(self, identity: str, camera: str, split: str, wild: str) -> re.Pattern:
+    def _rule(
+        self, identity: str, camera: str, split: str, wild: str, flags: int = re.S
+    ) -> re.Pattern:
         kinds = {"identity": identity, "camera": camera, "split": split}
         out, identities = [], 0
         for token in self._tokens:
@@ -146,7 +153,7 @@ class NamePattern:
                 out.append(f"(?P<{name}>{kinds[group]})")
             else:
                 out.append(re.escape(token))
-        return re.compile("".join(out) + self._ending, re.S)
+        return re.compile("".join(out) + self._ending, flags)
 
 
 def _as(kind: str, lazy: bool) -> str:

@@ -4,7 +4,7 @@ import re
 
 SPLITS = ("train", "query", "gallery")
 _NAMES = {
-    "train": ("train", "training", "trainval", "val", "valid", "validation"),
+    "train": ("train", "training", "trainval", "val", "valid", "validation", "dev"),
     "query": ("query", "queries", "probe"),
     "gallery": ("gallery", "test", "testing", "database"),
 }

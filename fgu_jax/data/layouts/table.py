@@ -40,7 +40,8 @@ _CORNERS = (
     (("left", "top", "right", "bottom"), True),
 )
 NOBODY = frozenset(("", "-1", "nan", "none", "null", "na", "n/a", "?", "-")) | {
-    *("unknown", "unidentified", "<na>", "not identified", "no identity"),
+    *("unknown", "unidentified", "<na>", "not identified", "no identity", "unk"),
+    *("#n/a", "??", "new_whale", "new_individual", "undetermined", "undefined"),
 }
 """What stands for an identity that nobody knows, in small letters."""
 
@@ -143,19 +144,10 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     rows: list[Row] = []
     seen: dict[tuple, int] = {}
     missing: list[str] = []
-    unknown = 0
+    unknown: set[str] = set()
+    of_nobody = 0
     for line, cells in lines:
-        if len(cells) < len(header):
-            lacking = printable(names[len(cells)]) or "cell"
-            raise InputError(
-                f"the CSV, line {line}: no {lacking}: it has {len(cells)} cells and "
-                f"the first line {len(header)}"
-            )
-        if any(cell.strip() for cell in cells[len(header) :]):
-            raise InputError(
-                f"the CSV, line {line}: it has {len(cells)} cells and the first line "
-                f"{len(header)}: put quotes around what holds the delimiter"
-            )
+        _check_number(line, cells, names)
         value = {role: cells[i].strip() for role, i in at.items()}
         key = finder.find(cells[at["image"]])
         if key is None:
@@ -170,19 +162,9 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
         seen[key, box] = line
         identity = value.get("identity")
         if identity is not None and identity.casefold() in NOBODY:
-            identity, unknown = None, unknown + 1
-        split = None
-        if "split" in value:
-            split = split_of(value["split"])
-            if not value["split"]:
-                raise InputError(
-                    f"the CSV, line {line}: no split for {value['image']!r}"
-                )
-            if split is None:
-                raise InputError(
-                    f"the CSV, line {line}: split {value['split']!r} is not one of "
-                    "train, query, gallery (or test)"
-                )
+            unknown.add(identity)
+            identity, of_nobody = None, of_nobody + 1
+        split = _split(line, value)
         camera = value.get("camera") or None
         if "camera" in at and camera is None and identity is not None:
             raise InputError(f"the CSV, line {line}: no camera for {value['image']!r}")
@@ -200,9 +182,54 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
             f"{len(missing):,} rows of the table name no image that is there, such as "
             f"{missing[0]}"
         )
-    if unknown:
-        notes.append(f"{unknown:,} rows of the table are of nobody known")
+    if of_nobody:
+        notes.append(
+            f"{of_nobody:,} rows of the table are of nobody known: they have "
+            f"{', '.join(repr(printable(name)) for name in sorted(unknown))}"
+        )
+    _refuse_shares([row.box for row in rows if row.box is not None])
     return Table(tuple(rows), columns, tuple(notes))
+
+
+def _check_number(line: int, cells: list[str], names: list[str]) -> None:
+    """Refuses a line of fewer, or more, cells than the first line has."""
+    if len(cells) < len(names):
+        lacking = printable(names[len(cells)]) or "cell"
+        raise InputError(
+            f"the CSV, line {line}: no {lacking}: it has {len(cells)} cells and "
+            f"the first line {len(names)}"
+        )
+    if any(cell.strip() for cell in cells[len(names) :]):
+        raise InputError(
+            f"the CSV, line {line}: it has {len(cells)} cells and the first line "
+            f"{len(names)}: put quotes around what holds the delimiter"
+        )
+
+
+def _split(line: int, value: Mapping[str, str]) -> str | None:
+    """The split that a line names; ``None`` without such a column."""
+    if "split" not in value:
+        return None
+    if not value["split"]:
+        raise InputError(f"the CSV, line {line}: no split for {value['image']!r}")
+    split = split_of(value["split"])
+    if split is None:
+        raise InputError(
+            f"the CSV, line {line}: split {value['split']!r} is not one of "
+            "train, query, gallery (or test)"
+        )
+    return split
+
+
+def _refuse_shares(boxes: list[Box]) -> None:
+    """Boxes as shares of the picture would be crops of one pixel."""
+    sides = [side for box in boxes for side in box]
+    if all(-1 < side <= 2 for side in sides) and any(side % 1 for side in sides):
+        raise InputError(
+            "the CSV's boxes are shares of the picture, as the first is "
+            f"{', '.join(f'{side:g}' for side in boxes[0])} (left, top, right, "
+            "bottom): give pixels"
+        )
 
 
 def _parse(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -256,6 +283,12 @@ def _roles(
     names: list[str], lines: list[tuple[int, list[str]]], finder: "_Finder"
 ) -> tuple[dict[str, str], tuple[tuple[str, ...], bool] | None, list[str]]:
     """Column names by role, the four columns of a box, and what is to be told."""
+    first = next((name for name in names if finder.find(name)), None)
+    if first is not None:
+        raise InputError(
+            f"the CSV has no line of names of columns: its first line has the image "
+            f"{first!r}: put a line such as image,identity above it"
+        )
     plain: dict[str, str] = {}
     for name in names:
         plain.setdefault(_plain(name), name)

@@ -14,10 +14,15 @@ from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 
 DISTRACTOR = 0
-HIDDEN = "hidden, or kept by a system"
+HIDDEN = "hidden, or kept by a system or a program"
 _SYSTEMS = frozenset(
     ("__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "lost+found")
-) | {"system volume information"}
+) | {
+    *("system volume information", "@recycle", "@recently-snapshot", "@tmp"),
+    *("recycler", "network trash folder", "temporary items"),
+}
+# Downloads that are not whole, and what programs that are at work keep.
+_HALF = (".crdownload", ".part", ".partial", ".tmp", ".swp", ".bak", "~")
 _MOST_PATHS = 4  # by which one folder is read, where links lead to it
 
 
@@ -166,6 +171,9 @@ def _made_here(names: set[str]) -> str | None:
             return "an exported network"
     if {"matches.json", "index.html"} <= names:
         return "the result of a search"
+    dark = {name.removesuffix("-dark.png") for name in names if "-dark" in name}
+    if "index.html" in names and any(f"{stem}-light.png" in names for stem in dark):
+        return "the report of a run"
     if "runs" in names and any(
         name.startswith("table-") and name.endswith(".json") for name in names
     ):
@@ -179,7 +187,8 @@ def is_hidden(part: str) -> bool:
     >>> is_hidden(".DS_Store"), is_hidden("@eaDir"), is_hidden("train")
     (True, True, False)
     """
-    return part.startswith(".") or part.lower() in _SYSTEMS
+    low = part.lower()
+    return low.startswith((".", "~$")) or low in _SYSTEMS or low.endswith(_HALF)
 
 
 def find_pictures(tree: Tree) -> tuple[list[str], dict[str, str]]:

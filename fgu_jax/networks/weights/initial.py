@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -24,6 +25,7 @@ _HUB_FILE = "model.safetensors"
 _HUB_SECONDS = 4
 _LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors", re.I)
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".tar")
 
 
@@ -78,6 +80,12 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
     if path.name.endswith(".safetensors.index.json"):
         return _read_sharded(path)
     if suffix == ".safetensors":
+        part = _PART.fullmatch(path.name)
+        if part and int(part[2]) > 1:
+            raise InputError(
+                f"{path} is one of {int(part[2])} files: give the index beside it, "
+                f"{part[1]}.safetensors.index.json"
+            )
         return _read_safetensors(path)
     if suffix in _TORCH_SUFFIXES:
         return read_pth(path)
