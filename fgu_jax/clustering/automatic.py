@@ -166,9 +166,7 @@ def _spread(
     groups, apart = start(count, must, cannot)
     named = np.unique(np.concatenate([must, cannot]))
     all_apart = kept_apart(groups, apart, named)
-    first = tree(
-        graph.similarities, max_distance=max_distance, cannot_link=all_apart
-    )
+    first = tree(graph.similarities, max_distance=max_distance, cannot_link=all_apart)
     return with_their_clusters(_up_to(first, max_distance), must, all_apart)
 
 

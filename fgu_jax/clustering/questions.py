@@ -8,14 +8,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from fgu_jax.clustering.chance import Chance, fitted
 from fgu_jax.clustering.confidence import alike
-from fgu_jax.clustering.links import Pairs, start
+from fgu_jax.clustering.links import Pairs, as_pairs, start
 from fgu_jax.clustering.merges import tree
 from fgu_jax.errors import InputError
 from fgu_jax.retrieval.protocol import as_labels
 
-_EVEN, _SPREAD = 0.35, 0.1  # the similarity at which one in two is right, and how soon
-_SHOWN = 4  # further images of a side
+_LEARNT = 5000  # answers that the chance is learnt from
+_WHOLE = np.nextafter(1, 0)  # a distance: nothing in common is no merge
+SHOWN = 4  # further images of a side
 
 
 class Question(NamedTuple):
@@ -52,13 +54,10 @@ def questions(
 
     Two clusters A and B that nearly merged are one question: a yes would put |A||B|
     pairs together. A merge of A and B within a cluster, one of its last, is one too: a
-    no would take |A||B| pairs apart. With s the mean similarity of the two sides, the
-    chance that they are one individual is taken to be
-
-      p(s) = 1 / (1 + exp(-(s - 0.35) / 0.1)),
-
-    and the expected change is |A||B| p(s) between clusters, |A||B| (1 - p(s)) within
-    one. Asked for are the images that are most like the others of their side.
+    no would take |A||B| pairs apart. With s the mean similarity of the two sides and
+    p(s) the chance that they are one individual (``Chance``, learnt from the answers
+    so far), the expected change is |A||B| p(s) between clusters and |A||B| (1 - p(s))
+    within one. Asked for are the images that are most like the others of their side.
 
     Args:
       similarities: [N, N] of ``neighbour_graph`` (``Graph.similarities``).
@@ -83,8 +82,9 @@ def questions(
     own = as_labels(labels, "labels", count)
     groups, apart = start(count, must_link, cannot_link)
     ask = _Asking(similarities, most, groups, {(int(a), int(b)) for a, b in apart})
+    chance = _learnt(similarities, must_link, cannot_link)
     between, similarity = alike(similarities, own, most=max(1, similarities.nnz))
-    members = _Members(own)
+    members = Members(own)
     size = np.bincount(own)
     change = size[between].prod(axis=1) * chance(similarity)
     merges, halves = _merges_within(similarities, own)
@@ -102,13 +102,15 @@ def questions(
     return ask.found
 
 
-def chance(similarity: ArrayLike) -> np.ndarray:
-    """How often two sides of such a mean similarity are one individual, 0..1.
-
-    >>> chance([0.15, 0.35, 0.55]).round(2).tolist()
-    [0.12, 0.5, 0.88]
-    """
-    return 1 / (1 + np.exp((_EVEN - np.asarray(similarity, np.float64)) / _SPREAD))
+def _learnt(similarities: sp.csr_array, must_link: Pairs, cannot_link: Pairs) -> Chance:
+    """The chance by the answers, and where their images come together without them."""
+    count = similarities.shape[0]
+    yes = as_pairs(must_link, "must_link", count)[:_LEARNT]
+    no = as_pairs(cannot_link, "cannot_link", count)[:_LEARNT]
+    if not len(yes) + len(no):
+        return Chance()
+    together = tree(similarities, max_distance=_WHOLE).joins(np.concatenate([yes, no]))
+    return fitted(together, np.arange(len(together)) < len(yes))
 
 
 class _Asking:
@@ -157,7 +159,7 @@ class _Asking:
 
     def _typical(self, rows: np.ndarray) -> np.ndarray:
         """The first few rows of a side by their similarity to all of it."""
-        return typical(self._similarities, rows, 1 + _SHOWN)
+        return typical(self._similarities, rows, 1 + SHOWN)
 
 
 def typical(similarities: sp.csr_array, rows: np.ndarray, most: int = 1) -> np.ndarray:
@@ -176,8 +178,8 @@ def _rest(rows: np.ndarray) -> tuple[int, ...]:
     return tuple(rows[1:].tolist())
 
 
-class _Members:
-    """The rows of a cluster."""
+class Members:
+    """The rows of a cluster, by its number."""
 
     def __init__(self, labels: np.ndarray):
         self._order = np.argsort(labels, kind="stable")
@@ -185,6 +187,10 @@ class _Members:
 
     def __call__(self, cluster: int) -> np.ndarray:
         return self._order[self._begins[cluster] : self._begins[cluster + 1]]
+
+    def all(self) -> list[np.ndarray]:
+        """The rows of each cluster."""
+        return [self(cluster) for cluster in range(len(self._begins) - 1)]
 
 
 @dataclass(frozen=True)
@@ -202,8 +208,7 @@ def _merges_within(
     graph = sp.csr_array(
         (edges.data[inside], (edges.row[inside], edges.col[inside])), edges.shape
     )
-    # Parts of a cluster that have nothing in common are no merge of this graph.
-    found = tree(graph, max_distance=np.nextafter(1, 0))
+    found = tree(graph, max_distance=_WHOLE)
     # Nodes: the images, then a merge each; `top` is the node that holds a first row.
     count = len(labels)
     top = np.arange(count)

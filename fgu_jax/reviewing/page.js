@@ -58,7 +58,7 @@ function namesOf(action) {
 }
 
 function allPairs(list) {
-  return [...data.given, ...list.flatMap(pairsOf)];
+  return [...data.given.map(([a, b, same]) => [a, b, Boolean(same)]), ...list.flatMap(pairsOf)];
 }
 
 // The last name that a row was given; an empty one takes it away.

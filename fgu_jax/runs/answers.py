@@ -93,8 +93,8 @@ def read_answers(path: str | Path | None, names: Sequence[str]) -> Answers:
         where = f"{path}, line {reader.line_num}"
         if any(line[column] is None for column in COLUMNS):
             raise InputError(
-                f"{where} ends after {short(_last(line))}, before image, other and same "
-                "are there: the file was cut; save it again, or take the line out"
+                f"{where} ends after {short(_last(line))}, before image, other and "
+                "same are there: the file was cut; save it again, or take the line out"
             )
         row = _row(line["image"], row_of, where)
         name = (line.get(NAME) or "").strip()

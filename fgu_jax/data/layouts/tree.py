@@ -166,6 +166,8 @@ def _made_here(names: set[str]) -> str | None:
             return "an exported network"
     if {"matches.json", "index.html"} <= names:
         return "the result of a search"
+    if {"questions.json", "index.html"} <= names:
+        return "the page of a review"
     if "runs" in names and any(
         name.startswith("table-") and name.endswith(".json") for name in names
     ):

@@ -1,0 +1,64 @@
+"""Small pictures for pages, and when a picture was taken."""
+
+import io
+import re
+
+from PIL import Image
+
+from fgu_jax.data.decode import Box, decode_image
+from fgu_jax.data.kinds import FORMATS
+
+LONGEST = 256  # pixels of a thumbnail's longer side; none is enlarged
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
+_CHANGED, _EXIF, _TAKEN = 0x0132, 0x8769, 0x9003
+
+
+def thumbnail(data: bytes, *, box: Box | None = None, longest: int = LONGEST) -> bytes:
+    """A picture as a small JPEG, upright, of its own shape.
+
+    Args:
+      data: the encoded bytes.
+      box: the part of the picture that is shown, as of ``decode_image``.
+      longest: pixels of the longer side.
+
+    Raises:
+      UnreadableImage: it cannot be decoded.
+    """
+    if box is not None:
+        whole = decode_image(data, 0, 0, box=box)
+        height, width = whole.shape[:2]
+    else:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+        try:
+            turned = image.getexif().get(_ORIENTATION) in _TURNED
+        except Exception:  # damaged metadata does not damage the picture
+            turned = False
+        if turned:
+            width, height = height, width
+    scale = min(1.0, longest / max(width, height))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    out = io.BytesIO()
+    small = decode_image(data, *size, box=box)
+    Image.fromarray(small).save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def taken_on(data: bytes) -> str:
+    """When a picture was taken, as its EXIF says; empty where it does not.
+
+    Args:
+      data: the encoded bytes.
+
+    Returns:
+      ``2026-11-29 08:30:00``, in the camera's own time.
+    """
+    try:
+        exif = Image.open(io.BytesIO(data), formats=FORMATS).getexif()
+        said = str(exif.get_ifd(_EXIF).get(_TAKEN) or exif.get(_CHANGED) or "")
+    except Exception:  # damaged metadata, or no picture
+        return ""
+    found = re.match(r"(\d{4}):(\d\d):(\d\d)( \d\d:\d\d(:\d\d)?)?", said)
+    if found is None or found[1] == "0000":
+        return ""
+    return f"{found[1]}-{found[2]}-{found[3]}{found[4] or ''}"
