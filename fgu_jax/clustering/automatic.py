@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fgu_jax.clustering.answered import kept_apart, with_their_clusters
+from fgu_jax.clustering.cameras import centred
 from fgu_jax.clustering.confidence import Standing, standing
-from fgu_jax.clustering.graph import Graph, graph_of
+from fgu_jax.clustering.graph import Graph, graph_of, unit_features
 from fgu_jax.clustering.linkage import check_wanted, into
 from fgu_jax.clustering.links import Pairs, as_pairs, start
 from fgu_jax.clustering.merges import Tree, tree
+from fgu_jax.clustering.metric import learnt
+from fgu_jax.retrieval.protocol import as_labels
 
 MAX_DISTANCE = 0.73
 """Two clusters whose images share less than about a quarter of their neighbours on
@@ -97,7 +100,7 @@ def cluster(
       cameras: int [N]; features are centred by camera before they are compared.
       must_link: pairs of rows that end in one cluster, and with them all of the two
         clusters that they would be in; the two alone, where a cannot-link keeps others
-        of these clusters apart.
+        of these clusters apart. What they teach of the features is used (``learnt``).
       cannot_link: pairs of rows that never end in one cluster.
 
     Returns:
@@ -134,9 +137,29 @@ def clustering(
     """``cluster``, with the graph, the tree and the scale that it was made at."""
     if max_distance is None and num_clusters is None:
         max_distance = MAX_DISTANCE
+    stop = (max_distance, num_clusters)
     graph = graph_of(features, cameras=cameras)
     count = graph.similarities.shape[0]
     check_wanted(count, max_distance, num_clusters)
+    made = _of_graph(graph, *stop, must_link, cannot_link)
+    must = as_pairs(must_link, "must_link", count)
+    must = must[must[:, 0] != must[:, 1]]
+    if not len(must):
+        return made
+    unit = unit_features(features)
+    if cameras is not None:
+        unit = centred(unit, as_labels(cameras, "cameras", count))
+    taught = graph_of(learnt(unit, made.labels, must))
+    return _of_graph(taught, *stop, must_link, cannot_link)
+
+
+def _of_graph(
+    graph: Graph,
+    max_distance: float | None,
+    num_clusters: int | None,
+    must_link: Pairs,
+    cannot_link: Pairs,
+) -> Clustering:
     must = _spread(graph, max_distance, must_link, cannot_link)
     found = tree(
         graph.similarities,
@@ -170,6 +193,6 @@ def _spread(
     return with_their_clusters(_up_to(first, max_distance), must, all_apart)
 
 
-def _up_to(found: Tree, max_distance: float) -> np.ndarray:
+def _up_to(found: Tree, max_distance: float | None) -> np.ndarray:
     """Int32 [N]: the clusters of a tree at a distance."""
     return found.after(int(np.count_nonzero(1 - found.similarity <= max_distance)))
