@@ -20,6 +20,7 @@ from fgu_jax.retrieval.protocol import as_labels
 MAX_DISTANCE = 0.73
 """Two clusters whose images share less than about a quarter of their neighbours on
 the mean are not merged."""
+_LESSONS = 2  # clusters by what answers teach teach in turn
 _FEWEST, _GUESS, _MOST = 0.9, 0.8, 0.5  # distances whose numbers are told as well
 
 
@@ -149,8 +150,10 @@ def clustering(
     unit = unit_features(features)
     if cameras is not None:
         unit = centred(unit, as_labels(cameras, "cameras", count))
-    taught = graph_of(learnt(unit, made.labels, must))
-    return _of_graph(taught, *stop, must_link, cannot_link)
+    for _ in range(_LESSONS):
+        taught = graph_of(learnt(unit, made.labels, must))
+        made = _of_graph(taught, *stop, must_link, cannot_link)
+    return made
 
 
 def _of_graph(

@@ -37,8 +37,8 @@ def fitted(similarity: ArrayLike, same: ArrayLike) -> Chance:
       similarity: float [P], at which the two images of each answer come together.
       same: bool [P], the answers.
 
-    >>> fitted([], []).even.round(2), fitted([0.3] * 20, [False] * 20).even.round(2)
-    (np.float64(0.35), np.float64(0.49))
+    >>> [round(f.even, 2) for f in (fitted([], []), fitted([0.3] * 20, [False] * 20))]
+    [0.35, 0.49]
     """
     s = np.asarray(similarity, np.float64)
     yes = np.asarray(same, np.float64)
@@ -48,4 +48,4 @@ def fitted(similarity: ArrayLike, same: ArrayLike) -> Chance:
     likely -= 0.5 * ((even - _EVEN) / _EVEN_VARIES) ** 2
     likely -= 0.5 * (np.log(spread / _SPREAD) / _SPREAD_VARIES) ** 2
     best = np.unravel_index(likely.argmax(), likely.shape)
-    return Chance(_EVENS[best[0]], _SPREADS[best[1]])
+    return Chance(float(_EVENS[best[0]]), float(_SPREADS[best[1]]))

@@ -401,7 +401,9 @@ function makeClusters() {
     const named = rows.find((row) => names.has(row));
     list.push({ id, rows, name: named === undefined ? "" : names.get(named), named });
   });
-  list.sort((x, y) => y.rows.length - x.rows.length || x.id - y.id);
+  // What was split off comes first, the newest on top; then the largest.
+  const split = (cluster) => (cluster.id < data.sizes.length ? -1 : cluster.id);
+  list.sort((x, y) => split(y) - split(x) || y.rows.length - x.rows.length || x.id - y.id);
   return { list, label, members };
 }
 
