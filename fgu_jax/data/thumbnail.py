@@ -28,20 +28,28 @@ def thumbnail(data: bytes, *, box: Box | None = None, longest: int = LONGEST) ->
         whole = decode_image(data, 0, 0, box=box)
         height, width = whole.shape[:2]
     else:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = image.size
-        try:
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
-        except Exception:  # damaged metadata does not damage the picture
-            turned = False
-        if turned:
-            width, height = height, width
+        width, height = _size(data)
     scale = min(1.0, longest / max(width, height))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     out = io.BytesIO()
     small = decode_image(data, *size, box=box)
     Image.fromarray(small).save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height of the upright picture."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception:
+        decode_image(data, 1, 1)  # says why it is no picture
+        raise
+    width, height = image.size
+    try:
+        turned = image.getexif().get(_ORIENTATION) in _TURNED
+    except Exception:  # damaged metadata does not damage the picture
+        turned = False
+    return (height, width) if turned else (width, height)
 
 
 def taken_on(data: bytes) -> str:
