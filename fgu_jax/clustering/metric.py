@@ -9,7 +9,7 @@ import numpy as np
 
 _OF_CLUSTERS = 30  # answers that the spread of the clusters counts as, at the most
 _A_ANSWER = 3  # but for few answers no more than three times as many
-_EVEN = 100  # answers that the same spread in every direction counts as
+_EVEN = 300  # answers that the same spread in every direction counts as
 
 
 def learnt(features: np.ndarray, labels: np.ndarray, must: np.ndarray) -> np.ndarray:
@@ -18,7 +18,7 @@ def learnt(features: np.ndarray, labels: np.ndarray, must: np.ndarray) -> np.nda
     With x centred features, d = (x_i - x_j) / sqrt(2) of P must-linked pairs, C the
     covariance of images about the mean of their cluster, and q = min(30, 3 P),
 
-      W = (sum d d^T + q C + 100 (tr / D) I) / (P + q + 100),  x' = W^(-1/2) x,
+      W = (sum d d^T + q C + 300 (tr / D) I) / (P + q + 300),  x' = W^(-1/2) x,
 
     where tr is the trace of the first two terms over P + q.
 

@@ -116,7 +116,7 @@ def test_what_is_learnt_by_hand():
     # d d^T is 18 along the second axis; the clusters' covariance 9, of weight 3.
     total = np.diag([0, 18 + 3 * 9.0])
     even = 45 / (4 * 2)
-    spread = (total + 100 * even * np.eye(2)) / 104
+    spread = (total + 300 * even * np.eye(2)) / 304
     expected = (x - x.mean(axis=0)) / np.sqrt(np.diag(spread))
     np.testing.assert_allclose(learnt(x, labels, must), expected, rtol=1e-6)
 
