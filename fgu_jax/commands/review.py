@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from fgu_jax.progress import Progress
     from fgu_jax.reviewing import Review
 
-_ALIKE = 4  # of each cluster: the others that the page shows beside it
+_NEEDS = (
+    "give --clusters=clusters.csv, --features=FILE.npz or --checkpoint=RUN, and "
+    "--images=FOLDER"
+)
 
 
 def parser(prog: str = "review.py") -> Parser:
@@ -29,6 +32,43 @@ def parser(prog: str = "review.py") -> Parser:
         epilog="Example: python experiments/review.py --clusters=clusters.csv "
         "--features=features.npz --images=photos --output=review",
     )
+    _add_inputs(made)
+    add = made.add_argument
+    add(
+        "--output",
+        required=True,
+        metavar="FOLDER",
+        help="the folder to write: index.html, thumbnails, questions.json",
+    )
+    add(
+        "--answers",
+        metavar="FILE",
+        help="what was answered before: not asked again, and saved with the new ones",
+    )
+    add(
+        "--questions",
+        type=int,
+        default=200,
+        metavar="N",
+        help="how many at the most (%(default)s); the first count most",
+    )
+    add(
+        "--use_cameras",
+        action="store_true",
+        help="centre features by camera before they are compared; needs --pattern",
+    )
+    add(
+        "--distance",
+        type=float,
+        metavar="D",
+        help="merge up to this mean Jaccard distance, 0..1 (0.73)",
+    )
+    add_writing_flags(made)
+    return made
+
+
+def _add_inputs(made: Parser) -> None:
+    """The flags of what is reviewed."""
     add = made.add_argument
     add(
         "--images",
@@ -57,41 +97,10 @@ def parser(prog: str = "review.py") -> Parser:
         help="which feature of the network (fused)",
     )
     add(
-        "--output",
-        required=True,
-        metavar="FOLDER",
-        help="the folder to write: index.html, thumbnails, questions.json",
-    )
-    add(
-        "--answers",
-        metavar="FILE",
-        help="what was answered before: not asked again, and saved with the new ones",
-    )
-    add(
-        "--questions",
-        type=int,
-        default=200,
-        metavar="N",
-        help="how many at the most (%(default)s); the first count most",
-    )
-    add(
         "--pattern",
         help="what names say, such as {identity}_c{camera}*.jpg, or a CSV file: "
         "cameras, and boxes that are cropped; identities are not shown",
     )
-    add(
-        "--use_cameras",
-        action="store_true",
-        help="centre features by camera before they are compared; needs --pattern",
-    )
-    add(
-        "--distance",
-        type=float,
-        metavar="D",
-        help="merge up to this mean Jaccard distance, 0..1 (0.73)",
-    )
-    add_writing_flags(made)
-    return made
 
 
 class _Given(NamedTuple):
@@ -147,10 +156,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if {"features", "checkpoint"} <= given:
         raise InputError("--features and --checkpoint: give one of them")
     if not given & {"features", "checkpoint", "clusters"}:
-        raise InputError(
-            "give --clusters=clusters.csv, --features=FILE.npz or --checkpoint=RUN, "
-            "and --images=FOLDER"
-        )
+        raise InputError(_NEEDS)
     if "images" not in given and "checkpoint" not in given:
         raise InputError("no --images: name the folder that the pictures lie in")
     for flag, needs in (("names", "features"), ("part", "checkpoint")):
@@ -251,122 +257,52 @@ def _dataset(
 def _asked(
     arguments: argparse.Namespace, given: _Given
 ) -> tuple["Review", Sequence[str]]:
-    """The clusters, and what to ask about them."""
-    from fgu_jax import clustering
-    from fgu_jax.clustering.questions import Members, typical
+    """The clusters, and what to ask about them; what is told of them."""
+    from fgu_jax import reviewing
     from fgu_jax.evaluation.clusters import lines
-    from fgu_jax.reviewing import Review
     from fgu_jax.runs.answers import read_answers
+    from fgu_jax.runs.clusters import read_clusters
 
-    answers = read_answers(arguments.answers, given.names)
-    must, cannot = answers.must_link, answers.cannot_link
-    ask = {"most": arguments.questions, "must_link": must, "cannot_link": cannot}
-    table = _table(arguments, given)
-    told: Sequence[str] = ()
-    if given.features is None:
-        labels, confidence, nearest = table
-        asked = clustering.questions_of_table(labels, confidence, nearest, **ask)
-        middles, alike = _of_table(labels, confidence, nearest)
-    else:
-        cameras = given.cameras if arguments.use_cameras else None
-        if arguments.use_cameras and cameras is None:
+    answers, table = read_answers(arguments.answers, given.names), None
+    if arguments.clusters is not None:
+        whole = read_clusters(Path(arguments.clusters))
+        table = reviewing.rows_of(whole, given.names, arguments.clusters)
+    if given.features is not None:
+        if arguments.use_cameras and given.cameras is None:
             raise InputError(
                 f"--use_cameras, but {arguments.pattern!r} tells no camera: add "
                 "{camera} to it, or leave --use_cameras out"
             )
-        if table is None:
-            made = clustering.clustering(
-                given.features,
-                max_distance=arguments.distance,
-                cameras=cameras,
-                must_link=must,
-                cannot_link=cannot,
-            )
-            told = lines(made, None)
-            labels, graph = made.labels, made.graph.similarities
-        else:
-            labels = table[0]
-            graph = clustering.neighbour_graph(given.features, cameras=cameras)
-        asked = clustering.questions(graph, labels, **ask)
-        middles = [typical(graph, rows)[0] for rows in Members(labels).all()]
-        alike = _most_alike(graph, labels)
-    return (
-        Review(
-            names=given.names,
-            labels=labels,
-            questions=asked,
-            typical=_array(middles),
-            alike=alike,
-            answers=answers,
-            cameras=_spelt(given),
-            about=f"Pictures of {arguments.images or 'the run'}.",
-            command=_command(arguments),
-        ),
-        told,
+        asked = reviewing.asked_by_features(
+            given.features,
+            answers,
+            most=arguments.questions,
+            table=table,
+            max_distance=arguments.distance,
+            cameras=given.cameras if arguments.use_cameras else None,
+        )
+    elif table is None:
+        raise InputError(_NEEDS)
+    else:
+        asked = reviewing.asked_by_table(table, answers, most=arguments.questions)
+    made = reviewing.Review(
+        names=given.names,
+        labels=asked.labels,
+        questions=asked.questions,
+        typical=asked.typical,
+        alike=asked.alike,
+        answers=answers,
+        cameras=_spelt(given),
+        about=f"Pictures of {arguments.images or 'the run'}.",
+        command=_command(arguments),
     )
-
-
-def _array(rows):
-    import numpy as np
-
-    return np.array(rows, np.int64)
+    return made, () if asked.made is None else lines(asked.made, None)
 
 
 def _spelt(given: _Given) -> list[str]:
     if given.cameras is None:
         return [""] * len(given.names)
     return [str(camera) if camera else "" for camera in given.cameras.tolist()]
-
-
-def _table(arguments: argparse.Namespace, given: _Given):
-    """Labels, confidence and nearest of ``--clusters``, row by row as the images."""
-    from fgu_jax.clustering.links import by_first_row
-    from fgu_jax.runs.clusters import read_clusters
-
-    if arguments.clusters is None:
-        return None
-    table = read_clusters(Path(arguments.clusters))
-    row_of = {name: row for row, name in enumerate(table.names)}
-    gone = [name for name in given.names if name not in row_of]
-    if gone:
-        raise InputError(
-            f"{arguments.clusters} has {len(table.names):,} images, and "
-            f"{len(gone):,} of {len(given.names):,} are not among them, such as "
-            f"{gone[0]!r}: cluster again, or give what it was made of"
-        )
-    rows = _array([row_of[name] for name in given.names])
-    labels = by_first_row(table.clusters[rows])
-    new = dict(zip(table.clusters[rows].tolist(), labels.tolist(), strict=True))
-    nearest = [new.get(old, -1) for old in table.nearest[rows].tolist()]
-    return labels, table.confidence[rows], _array(nearest)
-
-
-def _of_table(labels, confidence, nearest):
-    """Of each cluster its most confident image, and the clusters nearest to it."""
-    import numpy as np
-
-    from fgu_jax.clustering.questions import Members
-
-    middles, alike = [], []
-    for rows in Members(labels).all():
-        middles.append(rows[np.argmax(confidence[rows])])
-        others, votes = np.unique(nearest[rows], return_counts=True)
-        ranked = others[np.argsort(-votes, kind="stable")]
-        alike.append(ranked[ranked >= 0][:_ALIKE].tolist())
-    return middles, alike
-
-
-def _most_alike(graph, labels) -> list[list[int]]:
-    """Of each cluster the others that are most similar on the mean."""
-    from fgu_jax.clustering import alike
-
-    found: list[list[int]] = [[] for _ in range(int(labels.max(initial=-1)) + 1)]
-    pairs, _ = alike(graph, labels, most=max(1, graph.nnz))
-    for a, b in pairs.tolist():
-        for one, other in ((a, b), (b, a)):
-            if len(found[one]) < _ALIKE:
-                found[one].append(other)
-    return found
 
 
 def _command(arguments: argparse.Namespace) -> str:

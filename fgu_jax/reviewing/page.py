@@ -16,6 +16,7 @@ from fgu_jax.reviewing.pictures import Shown
 from fgu_jax.runs.answers import Answers
 
 THUMBNAILS = "thumbnails"
+_SCRIPTS = ("answers.js", "page.js")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ def render(review: Review, shown: Sequence[Shown]) -> str:
         "data": json.dumps(_data(review, shown, size), separators=(",", ":")).replace(
             "<", "\\u003c"
         ),
-        "script": here.joinpath("page.js").read_text("utf-8"),
+        "script": "\n".join(here.joinpath(f).read_text("utf-8") for f in _SCRIPTS),
     }
     template = here.joinpath("page.html").read_text("utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: fields[found[1]], template)
