@@ -48,11 +48,11 @@ def changes(
       answers: those that ``after`` honours.
       labels: of the images, where some are known.
     """
-    must, cannot = answers.must_link, answers.cannot_link
     old = before.labels
-    joined = int(np.count_nonzero(old[must[:, 0]] != old[must[:, 1]]))
-    parted = int(np.count_nonzero(old[cannot[:, 0]] == old[cannot[:, 1]]))
-    held = len(must) + len(cannot) - joined - parted
+    joined = _between(old, answers.must_link)
+    parted = len(answers.cannot_link) - _between(old, answers.cannot_link)
+    held = len(answers.same) - _between(old, answers.same)
+    held += _between(old, answers.apart)
     named = len(set(answers.names.values()))
     pairs = np.stack([old, after.labels], axis=1)
     _, which, shared = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
@@ -61,16 +61,22 @@ def changes(
         shared == np.bincount(after.labels)[after.labels]
     )
     said = (
-        f"by the answers: {joined:,} pairs joined, {parted:,} parted, {held:,} held "
-        f"already; {before.num_clusters:,} clusters are now {after.num_clusters:,}, "
-        f"{np.count_nonzero(~kept):,} of {len(old):,} images are in another company"
+        f"by {len(answers):,} answers: {joined:,} joined two clusters, {parted:,} "
+        f"parted one, {held:,} held already; {before.num_clusters:,} clusters are "
+        f"now {after.num_clusters:,}, {np.count_nonzero(~kept):,} of {len(old):,} images "
+        "are in another company"
     )
     if named:
-        said += f"; {named:,} individuals named"
+        said += f"; named: {named:,}"
     was, now = (scored(made.labels, labels) for made in (before, after))
     if was is not None and now is not None:
         said += f"; ARI {was.ari:.3f} is now {now.ari:.3f}"
     return said
+
+
+def _between(clusters: np.ndarray, pairs: np.ndarray) -> int:
+    """How many pairs are of two clusters."""
+    return int(np.count_nonzero(clusters[pairs[:, 0]] != clusters[pairs[:, 1]]))
 
 
 def lines(made: Clustering, scores: ClusterScores | None) -> list[str]:

@@ -1,6 +1,6 @@
 """Review: a page that asks a person about the pairs whose answer changes most.
 
-``asked_by_features`` chooses what, ``pictures`` finds the images, ``write_review`` makes
+``asked_by_features`` chooses what, ``pictures`` finds images, ``write_review`` makes
 the page of a ``Review``; ``answers.csv``, which it saves, is of ``runs.answers``.
 """
 

@@ -95,8 +95,8 @@ def test_the_loop(review, features, run_command, tmp_path):
         pattern = "--pattern={identity}_*.jpg"
         code, out, err = run_command("cluster", *given, pattern, f"--output={clusters}")
         assert (code, err) == (0, "")
-        assert "by the answers: " in out
-        assert "ARI" in out.partition("by the answers: ")[2]
+        assert f"by {len(lines) - 1} answers: " in out
+        assert "ARI" in out.partition(" answers: ")[2]
         aris.append(float(out.partition("ARI ")[2].partition(",")[0]))
         of = {row["image"]: row["cluster"] for row in _rows(clusters)}
         for image, other, same in (line.split(",")[:3] for line in lines[1:]):
@@ -116,6 +116,24 @@ def _rows(path):
         return list(csv.DictReader(file))
 
 
+def test_what_changed_is_told(run_command, tmp_path):
+    """Two clear groups of three, of which one image is said to be of the other."""
+    features, answers = tmp_path / "f.npz", tmp_path / "answers.csv"
+    rows = np.repeat(np.eye(2), 6, axis=0) + 0.1 * np.eye(12, 2)[::-1]
+    np.savez(features, names=[f"{i}.jpg" for i in range(12)], features=rows)
+    answers.write_text(
+        "image,other,same\n0.jpg,1.jpg,yes\n0.jpg,6.jpg,yes\n8.jpg,9.jpg,no\n"
+    )
+    given = (f"--features={features}", f"--output={tmp_path / 'c.csv'}", "--overwrite")
+    said = run_command("cluster", *given)[1]
+    assert "2 clusters" in said
+    assert "answers" not in said
+    code, said, err = run_command("cluster", *given, f"--answers={answers}")
+    assert (code, err) == (0, "")
+    assert "by 3 answers: 1 joined two clusters, 1 parted one, 1 held already" in said
+    assert "2 clusters are now " in said
+
+
 def test_names_come_out_with_the_clusters(features, run_command, tmp_path):
     names = [str(name) for name in np.load(features)["names"]]
     answers, clusters = tmp_path / "answers.csv", tmp_path / "clusters.csv"
@@ -129,7 +147,7 @@ def test_names_come_out_with_the_clusters(features, run_command, tmp_path):
         f"--output={clusters}",
     )
     assert (code, err) == (0, "")
-    assert "2 individuals named" in out
+    assert "; named: 2" in out
     rows = {row["image"]: row for row in _rows(clusters)}
     assert [rows[name]["name"] for name in names[:3]] == ["Ada", "Ada", "Bob"]
     assert rows[names[0]]["cluster"] == rows[names[1]]["cluster"]
