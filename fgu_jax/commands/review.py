@@ -28,7 +28,7 @@ def parser(prog: str = "review.py") -> Parser:
         prog=prog,
         description=__doc__
         + " It opens by double click, asks by key, merges, splits and names clusters, "
-        "and saves answers.csv, which cluster.py --answers honours.",
+        "and saves answers.csv: the --answers of cluster.py, and of the next page.",
         epilog="Example: python experiments/review.py --clusters=clusters.csv "
         "--features=features.npz --images=photos --output=review",
     )

@@ -63,8 +63,8 @@ def changes(
     said = (
         f"by {len(answers):,} answers: {joined:,} joined two clusters, {parted:,} "
         f"parted one, {held:,} held already; {before.num_clusters:,} clusters are "
-        f"now {after.num_clusters:,}, {np.count_nonzero(~kept):,} of {len(old):,} images "
-        "are in another company"
+        f"now {after.num_clusters:,}, {np.count_nonzero(~kept):,} of {len(old):,} "
+        "images are in another company"
     )
     if named:
         said += f"; named: {named:,}"
