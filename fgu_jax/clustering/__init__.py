@@ -20,12 +20,15 @@ from fgu_jax.clustering.linkage import (
     single_linkage,
 )
 from fgu_jax.clustering.merges import Tree, tree
+from fgu_jax.clustering.questions import Question, questions
+from fgu_jax.clustering.questions_of_table import questions_of_table
 
 __all__ = [
     "ClusterScores",
     "Clustering",
     "Graph",
     "Individuals",
+    "Question",
     "Standing",
     "Tree",
     "alike",
@@ -36,6 +39,8 @@ __all__ = [
     "complete_linkage",
     "dbscan",
     "neighbour_graph",
+    "questions",
+    "questions_of_table",
     "single_linkage",
     "standing",
     "tree",

@@ -7,15 +7,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fgu_jax.clustering.answered import kept_apart, with_their_clusters
+from fgu_jax.clustering.cameras import centred
 from fgu_jax.clustering.confidence import Standing, standing
-from fgu_jax.clustering.graph import Graph, graph_of
+from fgu_jax.clustering.graph import Graph, graph_of, unit_features
 from fgu_jax.clustering.linkage import check_wanted, into
-from fgu_jax.clustering.links import Pairs
+from fgu_jax.clustering.links import Pairs, as_pairs, start
 from fgu_jax.clustering.merges import Tree, tree
+from fgu_jax.clustering.metric import learnt
+from fgu_jax.retrieval.protocol import as_labels
 
 MAX_DISTANCE = 0.73
 """Two clusters whose images share less than about a quarter of their neighbours on
 the mean are not merged."""
+_LESSONS = 2  # clusters by what answers teach teach in turn
 _FEWEST, _GUESS, _MOST = 0.9, 0.8, 0.5  # distances whose numbers are told as well
 
 
@@ -94,7 +99,10 @@ def cluster(
         neither it nor ``num_clusters`` is given.
       num_clusters: merge until so many are left, 1..N.
       cameras: int [N]; features are centred by camera before they are compared.
-      must_link, cannot_link: pairs of rows, as in ``average_linkage``.
+      must_link: pairs of rows that end in one cluster, and with them all of the two
+        clusters that they would be in; the two alone, where a cannot-link keeps others
+        of these clusters apart. What they teach of the features is used (``learnt``).
+      cannot_link: pairs of rows that never end in one cluster.
 
     Returns:
       NumPy int32 [N], dense, numbered by first appearance.
@@ -130,16 +138,64 @@ def clustering(
     """``cluster``, with the graph, the tree and the scale that it was made at."""
     if max_distance is None and num_clusters is None:
         max_distance = MAX_DISTANCE
+    stop = (max_distance, num_clusters)
     graph = graph_of(features, cameras=cameras)
     count = graph.similarities.shape[0]
     check_wanted(count, max_distance, num_clusters)
+    made = _of_graph(graph, *stop, must_link, cannot_link)
+    must = as_pairs(must_link, "must_link", count)
+    must = must[must[:, 0] != must[:, 1]]
+    if not len(must):
+        return made
+    unit = unit_features(features)
+    if cameras is not None:
+        unit = centred(unit, as_labels(cameras, "cameras", count))
+    for _ in range(_LESSONS):
+        taught = graph_of(learnt(unit, made.labels, must))
+        made = _of_graph(taught, *stop, must_link, cannot_link)
+    return made
+
+
+def _of_graph(
+    graph: Graph,
+    max_distance: float | None,
+    num_clusters: int | None,
+    must_link: Pairs,
+    cannot_link: Pairs,
+) -> Clustering:
+    must = _spread(graph, max_distance, must_link, cannot_link)
     found = tree(
         graph.similarities,
         max_distance=1.0 if max_distance is None else max(max_distance, _FEWEST),
-        must_link=must_link,
+        must_link=must,
         cannot_link=cannot_link,
     )
     if num_clusters is not None:
         return Clustering(into(found, num_clusters), graph, found)
-    merges = int(np.count_nonzero(1 - found.similarity <= max_distance))
-    return Clustering(found.after(merges), graph, found)
+    return Clustering(_up_to(found, max_distance), graph, found)
+
+
+def _spread(
+    graph: Graph, max_distance: float | None, must_link: Pairs, cannot_link: Pairs
+) -> np.ndarray:
+    """The must-links, and those that take the whole clusters along.
+
+    In the linkage an image that is must-linked takes along nothing of its own cluster:
+    the mean with the other's images would only drive its own away. To a number of
+    clusters the links are those of the images alone.
+    """
+    count = graph.similarities.shape[0]
+    must = as_pairs(must_link, "must_link", count)
+    if max_distance is None or not len(must):
+        return must
+    cannot = as_pairs(cannot_link, "cannot_link", count)
+    groups, apart = start(count, must, cannot)
+    named = np.unique(np.concatenate([must, cannot]))
+    all_apart = kept_apart(groups, apart, named)
+    first = tree(graph.similarities, max_distance=max_distance, cannot_link=all_apart)
+    return with_their_clusters(_up_to(first, max_distance), must, all_apart)
+
+
+def _up_to(found: Tree, max_distance: float | None) -> np.ndarray:
+    """Int32 [N]: the clusters of a tree at a distance."""
+    return found.after(int(np.count_nonzero(1 - found.similarity <= max_distance)))

@@ -46,6 +46,29 @@ class Tree:
         found = links.joined(count, own[self.first[:merges]], own[self.second[:merges]])
         return links.by_first_row(found[own]) if count else found
 
+    def joins(self, pairs: np.ndarray) -> np.ndarray:
+        """Float64 [P]: the similarity at which two rows come together.
+
+        1 where they are together from the start, 0 where they never are.
+        """
+        count = int(self.groups.max(initial=-1)) + 1
+        own = self.groups
+        parent = np.arange(count + len(self.first))
+        top = np.arange(count)  # of the group of a first row, the last merge of it
+        for merge, (a, b) in enumerate(zip(self.first, self.second, strict=True)):
+            a, b = own[a], own[b]
+            parent[top[a]] = parent[top[b]] = top[a] = top[b] = count + merge
+        found = np.zeros(len(pairs))
+        for place, (i, j) in enumerate(own[pairs].tolist()):
+            while i != j:  # merges are numbered in their order: the older one goes up
+                i, j = (i, j) if i < j else (j, i)
+                if parent[i] == i:
+                    break
+                i = int(parent[i])
+            if i == j:
+                found[place] = 1.0 if i < count else self.similarity[i - count]
+        return found
+
 
 def tree(
     graph: sp.sparray | sp.spmatrix,

@@ -8,6 +8,7 @@ COMMANDS = {
     "train": "trains without labels; every flag is a field of the configuration",
     "evaluate": "rank-1, mAP and mINP of a trained network",
     "cluster": "clusters any folder of images with a trained network",
+    "review": "a page that asks a person about doubtful pairs, to correct clusters",
     "search": "ranked matches of a query, as a page",
     "embed": "features of any folder of images, as an .npz file",
     "export": "a trained network for inference: its weights, and a portable program",

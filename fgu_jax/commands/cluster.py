@@ -1,6 +1,7 @@
 """Which images show the same individual: clusters of a folder, or of any features."""
 
 import argparse
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,9 @@ def parser(prog: str = "cluster.py") -> Parser:
     add(
         "--answers",
         metavar="FILE",
-        help="a CSV with the columns image, other, same (yes or no): pairs that are "
-        "kept together, or apart",
+        help="what review.py's page saves: a CSV with the columns image, other, same "
+        "(yes or no), perhaps name: pairs that are kept together or apart, individuals "
+        "by name; what changed by it is told",
     )
     add(
         "--part",
@@ -75,7 +77,7 @@ def cluster(arguments: argparse.Namespace) -> None:
 
     from fgu_jax import files
     from fgu_jax.clustering import clustering
-    from fgu_jax.evaluation.clusters import lines, scored
+    from fgu_jax.evaluation.clusters import changes, lines, scored
     from fgu_jax.progress import bar
     from fgu_jax.runs.answers import read_answers
     from fgu_jax.runs.clusters import write_clusters
@@ -94,17 +96,21 @@ def cluster(arguments: argparse.Namespace) -> None:
             f"--use_cameras, but {arguments.pattern!r} tells no camera: add {{camera}} "
             "to it, or leave --use_cameras out"
         )
-    same, apart = read_answers(arguments.answers, found.names)
-    made = clustering(
+    answers = read_answers(arguments.answers, found.names)
+    of_features = functools.partial(
+        clustering,
         found.features,
         max_distance=arguments.distance,
         num_clusters=arguments.clusters,
         cameras=cameras if arguments.use_cameras else None,
-        must_link=same,
-        cannot_link=apart,
     )
-    write_clusters(output, found.names, made.labels, made.standing)
-    for line in lines(made, scored(made.labels, found.labels)):
+    made = of_features(must_link=answers.must_link, cannot_link=answers.cannot_link)
+    names = answers.name_of_clusters(made.labels)
+    write_clusters(output, found.names, made.labels, made.standing, names)
+    told = lines(made, scored(made.labels, found.labels))
+    if arguments.answers is not None:
+        told.append(changes(of_features(), made, answers, found.labels))
+    for line in told:
         console.print(line, markup=False)
     console.print(f"{len(found.names)} images, in {output}", markup=False)
 

@@ -9,6 +9,7 @@ from fgu_jax.clustering import Clustering, ClusterScores, compare
 from fgu_jax.clustering.graph import USUAL_FROM, USUAL_K1
 from fgu_jax.data import Labels
 from fgu_jax.retrieval.protocol import UNKNOWN
+from fgu_jax.runs.answers import Answers
 
 _DISTRACTOR = 0  # nobody in particular: no two of them are known to be one
 
@@ -35,6 +36,47 @@ def record(made: Clustering, scores: ClusterScores | None) -> dict[str, Any]:
         "individuals": made.individuals._asdict(),
         "scores": None if scores is None else dataclasses.asdict(scores),
     }
+
+
+def changes(
+    before: Clustering, after: Clustering, answers: Answers, labels: Labels | None
+) -> str:
+    """For a person: what answers changed; a line.
+
+    Args:
+      before, after: clusters of the same images without the answers, and with them.
+      answers: those that ``after`` honours.
+      labels: of the images, where some are known.
+    """
+    old = before.labels
+    joined = _between(old, answers.must_link)
+    parted = len(answers.cannot_link) - _between(old, answers.cannot_link)
+    held = len(answers.same) - _between(old, answers.same)
+    held += _between(old, answers.apart)
+    named = len(set(answers.names.values()))
+    pairs = np.stack([old, after.labels], axis=1)
+    _, which, shared = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    shared = shared[which.ravel()]
+    kept = (shared == np.bincount(old)[old]) & (
+        shared == np.bincount(after.labels)[after.labels]
+    )
+    said = (
+        f"by {len(answers):,} answers: {joined:,} joined two clusters, {parted:,} "
+        f"parted one, {held:,} held already; {before.num_clusters:,} clusters are "
+        f"now {after.num_clusters:,}, {np.count_nonzero(~kept):,} of {len(old):,} "
+        "images are in another company"
+    )
+    if named:
+        said += f"; named: {named:,}"
+    was, now = (scored(made.labels, labels) for made in (before, after))
+    if was is not None and now is not None:
+        said += f"; ARI {was.ari:.3f} is now {now.ari:.3f}"
+    return said
+
+
+def _between(clusters: np.ndarray, pairs: np.ndarray) -> int:
+    """How many pairs are of two clusters."""
+    return int(np.count_nonzero(clusters[pairs[:, 0]] != clusters[pairs[:, 1]]))
 
 
 def lines(made: Clustering, scores: ClusterScores | None) -> list[str]:

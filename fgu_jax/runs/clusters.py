@@ -1,18 +1,94 @@
 """``clusters.csv``: which cluster each image is in, and how sure that is."""
 
 import csv
+import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from fgu_jax.clustering import Standing
+from fgu_jax.errors import InputError
 from fgu_jax.files import whole_file
+from fgu_jax.messages import short
 
 COLUMNS = ("image", "cluster", "confidence", "nearest_cluster")
+NAME = "name"
+
+
+class Table(NamedTuple):
+    """What ``clusters.csv`` says.
+
+    Attributes:
+      names: [N].
+      clusters: int32 [N], dense, numbered by first appearance.
+      confidence: float64 [N], 0..1.
+      nearest: int32 [N], of ``clusters``; -1 where there is none.
+    """
+
+    names: tuple[str, ...]
+    clusters: np.ndarray
+    confidence: np.ndarray
+    nearest: np.ndarray
+
+
+def read_clusters(path: Path) -> Table:
+    """A ``clusters.csv``, or any table with the columns image and cluster.
+
+    Clusters may be called anything; without the two other columns confidence is 0 and
+    nothing is nearest.
+
+    Raises:
+      InputError: a file that cannot be read, has no such columns, ends within a line,
+        or names an image twice.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = [name for name in COLUMNS[:2] if name not in (reader.fieldnames or ())]
+    if missing:
+        raise InputError(
+            f"{path} has no column {missing[0]!r}: give a clusters.csv of cluster.py"
+        )
+    rows: dict[str, tuple[str, float, str]] = {}
+    for line in reader:
+        where = f"{path}, line {reader.line_num}"
+        if not line["cluster"]:
+            raise InputError(
+                f"{where} has no cluster: was the file cut? Write it again"
+            )
+        if line["image"] in rows:
+            raise InputError(f"{where}: image {short(line['image'])} comes twice")
+        sure = line.get("confidence") or "0"
+        try:
+            confidence = float(sure)
+        except ValueError:
+            confidence = -1.0
+        if not 0 <= confidence <= 1:
+            raise InputError(f"{where}: confidence is {short(sure)}: give 0 to 1")
+        other = line.get("nearest_cluster") or ""
+        rows[line["image"]] = (line["cluster"], confidence, other)
+    if not rows:
+        raise InputError(f"{path} holds no image: give a clusters.csv of cluster.py")
+    called, sure_of, near = zip(*rows.values(), strict=True)
+    number = {name: i for i, name in enumerate(dict.fromkeys(called))}
+    return Table(
+        tuple(rows),
+        np.array([number[name] for name in called], np.int32),
+        np.array(sure_of),
+        np.array([number.get(name, -1) for name in near], np.int32),
+    )
 
 
 def write_clusters(
-    path: Path, names: tuple[str, ...], clusters: np.ndarray, standing: Standing
+    path: Path,
+    names: tuple[str, ...],
+    clusters: np.ndarray,
+    standing: Standing,
+    individuals: Mapping[int, str] | None = None,
 ) -> None:
     """``clusters.csv``: ``COLUMNS``; whole, or not there at all.
 
@@ -22,6 +98,7 @@ def write_clusters(
       clusters: int [N].
       standing: of the images; confidence with four decimals, and the other cluster
         that is most alike, empty where there is none.
+      individuals: names of clusters, a further column ``NAME`` where there are any.
 
     Raises:
       InputError: it cannot be written.
@@ -33,5 +110,10 @@ def write_clusters(
         scratch.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f,
     ):
         writer = csv.writer(f)
-        writer.writerow(COLUMNS)
-        writer.writerows(zip(names, clusters.tolist(), sure, nearest, strict=True))
+        lines = zip(names, clusters.tolist(), sure, nearest, strict=True)
+        if not individuals:
+            writer.writerow(COLUMNS)
+            writer.writerows(lines)
+            return
+        writer.writerow((*COLUMNS, NAME))
+        writer.writerows((*line, individuals.get(line[1], "")) for line in lines)

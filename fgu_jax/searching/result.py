@@ -7,21 +7,18 @@ it showed one.
 
 import contextlib
 import csv
-import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fgu_jax.data.decode import decode_image
 from fgu_jax.data.images import FolderSource, default_threads
-from fgu_jax.data.kinds import FORMATS
+from fgu_jax.data.thumbnail import thumbnail
 from fgu_jax.errors import InputError
 from fgu_jax.files import check_folder_name, whole_folder
 from fgu_jax.messages import printable
@@ -30,8 +27,6 @@ from fgu_jax.searching.features import Embedded
 from fgu_jax.searching.match import Matches
 from fgu_jax.searching.page import THUMBNAILS, render, thumbnail_name
 
-LONGEST = 256  # pixels of a thumbnail's longer side; none is enlarged
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 _MADE_BY_US = ("matches.json", "matches.csv", "index.html", THUMBNAILS)
 COLUMNS = ("query", "rank", "image", "distance", "same_file")
 
@@ -190,30 +185,6 @@ def _write_thumbnails(
         for done, _ in enumerate(pool.map(write, sources.items()), 1):
             if progress is not None:
                 progress(done, len(sources), "thumbnails")
-
-
-def thumbnail(data: bytes) -> bytes:
-    """A picture as a small JPEG, upright, of its own shape.
-
-    Args:
-      data: the encoded bytes.
-
-    Raises:
-      UnreadableImage: it cannot be decoded.
-    """
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    width, height = image.size
-    try:
-        turned = image.getexif().get(_ORIENTATION) in _TURNED
-    except Exception:  # damaged metadata does not damage the picture
-        turned = False
-    if turned:
-        width, height = height, width
-    scale = min(1.0, LONGEST / max(width, height))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    out = io.BytesIO()
-    Image.fromarray(decode_image(data, *size)).save(out, "JPEG", quality=85)
-    return out.getvalue()
 
 
 QUERIES = 10

@@ -137,6 +137,9 @@ def test_a_run_in_the_images_own_folder_and_a_search(tmp_path):
     put(tmp_path / "found" / "thumbnails" / "a.jpg")
     for name in ("matches.json", "index.html"):
         (tmp_path / "found" / name).write_text("")
+    put(tmp_path / "review" / "thumbnails" / "000000.jpg")
+    for name in ("questions.json", "index.html"):
+        (tmp_path / "review" / name).write_text("")
     put(tmp_path / "tables" / "figure-2.png")
     (tmp_path / "tables" / "table-5.json").write_text("")
     put(tmp_path / "tables" / "runs" / "k=5" / "report" / "plot.png")

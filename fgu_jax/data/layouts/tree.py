@@ -174,6 +174,8 @@ def _made_here(names: set[str]) -> str | None:
     dark = {name.removesuffix("-dark.png") for name in names if "-dark" in name}
     if "index.html" in names and any(f"{stem}-light.png" in names for stem in dark):
         return "the report of a run"
+    if {"questions.json", "index.html"} <= names:
+        return "the page of a review"
     if "runs" in names and any(
         name.startswith("table-") and name.endswith(".json") for name in names
     ):
