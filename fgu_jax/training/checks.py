@@ -79,6 +79,11 @@ def validate_with_data(config: Config, num_images: int) -> None:
         )
 
 
+def doubts(config: Config, num_images: int) -> list[str | None]:
+    """Warnings, a line each, of what will not be as it was asked for."""
+    return [never_merges(config), fewer_groups(config, num_images)]
+
+
 def never_merges(config: Config) -> str | None:
     """A warning, in one line, where merging is asked for and no epoch does it.
 

@@ -192,12 +192,7 @@ def open_session(
             )
 
         record = processes.on_first(begin)
-        warnings = [
-            judge.warning,
-            judge.note,
-            checks.never_merges(config),
-            checks.fewer_groups(config, len(images)),
-        ]
+        warnings = [judge.warning, judge.note, *checks.doubts(config, len(images))]
         for warning in filter(None, [*warnings, leak_check and leak_check.warning]):
             say(f"warning: {warning}")
         for change in record.changes if record else ():
