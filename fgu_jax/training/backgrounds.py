@@ -6,6 +6,7 @@ mean, as that of a camera is, brings the pictures of one individual together.
 """
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -45,19 +46,24 @@ def by_background(
     >>> by_background(np.concatenate([dark, light]), 2, seed=0).tolist()
     [0, 0, 1]
     """
-    blocks = []
-    for start in range(0, len(images), _BLOCK):
-        blocks.append(edge_colours(np.asarray(images[start : start + _BLOCK])))
-        if progress:
-            progress(min(start + _BLOCK, len(images)), len(images), "backgrounds")
-    colours = np.concatenate(blocks)
+    total = len(images)
+
+    def blocks(first: int, last: int) -> Iterator[np.ndarray]:
+        for start in range(first, last, _BLOCK):
+            stop = min(start + _BLOCK, last)
+            yield edge_colours(np.asarray(images[start:stop]))
+            if progress:
+                progress(stop, total, "backgrounds")
+
     # Rows are in the order of a hash of their names: the first are any of them.
-    learnt = colours[:_LEARNT]
-    labels, centres = kmeans(learnt, count, seed=seed)
-    if len(learnt) == len(colours):
-        return labels
+    learnt = min(_LEARNT, total)
+    labels, centres = kmeans(np.concatenate([*blocks(0, learnt)]), count, seed=seed)
     lengths = (centres**2).sum(axis=1)
-    return np.argmin(lengths - 2 * colours @ centres.T, axis=1).astype(np.int32)
+    nearest = [  # a block at a time: colours of all would be 2.6 kB an image
+        np.argmin(lengths - 2 * colours @ centres.T, axis=1)
+        for colours in blocks(learnt, total)
+    ]
+    return np.concatenate([labels, *nearest]).astype(np.int32)
 
 
 def edge_colours(images: np.ndarray) -> np.ndarray:
