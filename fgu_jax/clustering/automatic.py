@@ -1,7 +1,7 @@
 """Clusters of features, told nothing: the scale comes from the data."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from fgu_jax.clustering.linkage import check_wanted, into
 from fgu_jax.clustering.links import Pairs, as_pairs, start
 from fgu_jax.clustering.merges import Tree, tree
 from fgu_jax.clustering.metric import learnt
+from fgu_jax.clustering.tracks import pairs_of_tracks, track_groups, track_means
 from fgu_jax.retrieval.protocol import as_labels
 
 MAX_DISTANCE = 0.73
@@ -43,13 +44,16 @@ class Clustering:
 
     Attributes:
       labels: int32 [N], dense, numbered by first appearance.
-      graph: the graph that was clustered, with the k1 and k2 that were used.
-      merges: the tree, up to distance 0.9 or further.
+      graph: the graph that was clustered, with the k1 and k2 that were used; of
+        tracks where there are some.
+      merges: the tree, up to distance 0.9 or further; of tracks where there are some.
+      tracks: int32 [N], the track of each image, dense; None where each is its own.
     """
 
     labels: np.ndarray
     graph: Graph
     merges: Tree
+    tracks: np.ndarray | None = None
 
     @property
     def num_clusters(self) -> int:
@@ -58,10 +62,14 @@ class Clustering:
 
     @functools.cached_property
     def standing(self) -> Standing:
-        """How each image stands to its cluster and to the others."""
+        """How each image, or its track, stands to its cluster and to the others."""
         graph = self.graph
         step = 0.0 if graph.alike is None else graph.step
-        return standing(graph.similarities, self.labels, step=step)
+        if self.tracks is None:
+            return standing(graph.similarities, self.labels, step=step)
+        first = np.unique(self.tracks, return_index=True)[1]
+        found = standing(graph.similarities, self.labels[first], step=step)
+        return Standing(*(of[self.tracks] for of in vars(found).values()))
 
     @property
     def individuals(self) -> Individuals:
@@ -74,7 +82,8 @@ class Clustering:
             self._clusters_at(distance) for distance in (_MOST, _GUESS, _FEWEST)
         )
         if self.graph.alike is not None:
-            fewest = min(fewest, round(len(self.labels) / (self.graph.alike + 1)))
+            count = self.graph.similarities.shape[0]
+            fewest = min(fewest, round(count / (self.graph.alike + 1)))
         return Individuals(guess, max(1, fewest), most)
 
     def _clusters_at(self, distance: float) -> int:
@@ -88,6 +97,7 @@ def cluster(
     max_distance: float | None = None,
     num_clusters: int | None = None,
     cameras: ArrayLike | None = None,
+    tracks: ArrayLike | None = None,
     must_link: Pairs = (),
     cannot_link: Pairs = (),
 ) -> np.ndarray:
@@ -99,6 +109,8 @@ def cluster(
         neither it nor ``num_clusters`` is given.
       num_clusters: merge until so many are left, 1..N.
       cameras: int [N]; features are centred by camera before they are compared.
+      tracks: int [N], equal numbers from 1 for images of one track, 0 for none: they
+        are one individual, and their mean is clustered in their place.
       must_link: pairs of rows that end in one cluster, and with them all of the two
         clusters that they would be in; the two alone, where a cannot-link keeps others
         of these clusters apart. What they teach of the features is used (``learnt``).
@@ -120,6 +132,7 @@ def cluster(
         max_distance=max_distance,
         num_clusters=num_clusters,
         cameras=cameras,
+        tracks=tracks,
         must_link=must_link,
         cannot_link=cannot_link,
     )
@@ -131,15 +144,38 @@ def clustering(
     *,
     max_distance: float | None = None,
     num_clusters: int | None = None,
+    k1: int | None = None,
+    k2: int | None = None,
     cameras: ArrayLike | None = None,
+    tracks: ArrayLike | None = None,
     must_link: Pairs = (),
     cannot_link: Pairs = (),
 ) -> Clustering:
-    """``cluster``, with the graph, the tree and the scale that it was made at."""
+    """``cluster``, with the graph, the tree and the scale that it was made at.
+
+    ``k1`` and ``k2`` are those of ``neighbour_graph``; by the data where not given.
+    """
+    if tracks is not None:
+        unit = unit_features(features)
+        if cameras is not None:
+            unit = centred(unit, as_labels(cameras, "cameras", len(unit)))
+        groups = track_groups(tracks, len(unit))
+        must = pairs_of_tracks(must_link, groups, "must_link", apart=False)
+        cannot = pairs_of_tracks(cannot_link, groups, "cannot_link", apart=True)
+        made = clustering(
+            track_means(unit, groups),
+            max_distance=max_distance,
+            num_clusters=num_clusters,
+            k1=k1,
+            k2=k2,
+            must_link=must,
+            cannot_link=cannot,
+        )
+        return replace(made, labels=made.labels[groups], tracks=groups)
     if max_distance is None and num_clusters is None:
         max_distance = MAX_DISTANCE
     stop = (max_distance, num_clusters)
-    graph = graph_of(features, cameras=cameras)
+    graph = graph_of(features, k1=k1, k2=k2, cameras=cameras)
     count = graph.similarities.shape[0]
     check_wanted(count, max_distance, num_clusters)
     made = _of_graph(graph, *stop, must_link, cannot_link)
@@ -151,7 +187,7 @@ def clustering(
     if cameras is not None:
         unit = centred(unit, as_labels(cameras, "cameras", count))
     for _ in range(_LESSONS):
-        taught = graph_of(learnt(unit, made.labels, must))
+        taught = graph_of(learnt(unit, made.labels, must), k1=k1, k2=k2)
         made = _of_graph(taught, *stop, must_link, cannot_link)
     return made
 

@@ -35,17 +35,25 @@ def parser(prog: str = "cluster.py") -> Parser:
     add(
         "--output",
         required=True,
-        help="the CSV to write: image, cluster, confidence (0..1), nearest_cluster",
+        help="the CSV to write: image, cluster, confidence (0..1), nearest_cluster; "
+        "where some identities are known, and some are not, suggested_identity and "
+        "new_individual; and all columns of a table given as --pattern",
     )
     add(
         "--pattern",
-        help="what names say, such as {identity}_c{camera}*.jpg, or a CSV file: known "
-        "identities give scores, and are used for nothing else",
+        help="what names say, such as {identity}_c{camera}_t{track}*.jpg, or a CSV "
+        "file: images of one track are kept together, boxes of one picture apart; "
+        "known identities give scores and suggestions, and change no cluster",
     )
     add(
         "--use_cameras",
         action="store_true",
         help="centre features by camera before they are compared; needs --pattern",
+    )
+    add(
+        "--ignore_tracks",
+        action="store_true",
+        help="cluster each image by itself, whatever tracks and boxes say",
     )
     stop = made.add_mutually_exclusive_group()
     stop.add_argument("--clusters", type=int, metavar="K", help="how many")
@@ -77,10 +85,17 @@ def cluster(arguments: argparse.Namespace) -> None:
 
     from fgu_jax import files
     from fgu_jax.clustering import clustering
-    from fgu_jax.evaluation.clusters import changes, lines, scored
+    from fgu_jax.evaluation.clusters import (
+        about_suggestions,
+        changes,
+        lines,
+        scored,
+        suggested,
+    )
     from fgu_jax.progress import bar
     from fgu_jax.runs.answers import read_answers
     from fgu_jax.runs.clusters import write_clusters
+    from fgu_jax.training.together import Together, with_tracks
 
     _check(arguments)
     output = Path(arguments.output)
@@ -97,19 +112,37 @@ def cluster(arguments: argparse.Namespace) -> None:
             "to it, or leave --use_cameras out"
         )
     answers = read_answers(arguments.answers, found.names)
+    together = Together(answers)
+    if not arguments.ignore_tracks:
+        together = with_tracks(answers, found.labels, found.pictures)
     of_features = functools.partial(
         clustering,
         found.features,
         max_distance=arguments.distance,
         num_clusters=arguments.clusters,
         cameras=cameras if arguments.use_cameras else None,
+        tracks=together.tracks,
     )
-    made = of_features(must_link=answers.must_link, cannot_link=answers.cannot_link)
-    names = answers.name_of_clusters(made.labels)
-    write_clusters(output, found.names, made.labels, made.standing, names)
-    told = lines(made, scored(made.labels, found.labels))
+    made = of_features(must_link=together.must_link, cannot_link=together.cannot_link)
+    who = suggested(made.labels, found.labels, found.identity_names)
+    write_clusters(
+        output,
+        found.names,
+        made.labels,
+        made.standing,
+        individuals=answers.name_of_clusters(made.labels),
+        suggested=who,
+        columns=found.columns,
+    )
+    told = [*together.lines(), *lines(made, scored(made.labels, found.labels))]
+    if who is not None:
+        told.append(about_suggestions(made.labels, who))
     if arguments.answers is not None:
-        told.append(changes(of_features(), made, answers, found.labels))
+        told.append(
+            changes(
+                of_features(cannot_link=together.apart), made, answers, found.labels
+            )
+        )
     for line in told:
         console.print(line, markup=False)
     console.print(f"{len(found.names)} images, in {output}", markup=False)
@@ -145,24 +178,18 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _features(arguments: argparse.Namespace, progress: "Progress") -> "Features":
-    from fgu_jax.config.located import find_table, is_table
+    from fgu_jax.config.located import read_as
     from fgu_jax.inference import embedder, folder
     from fgu_jax.inference.feature_file import read_features
 
-    pattern, table = arguments.pattern, None
-    if pattern is not None and is_table(pattern):
-        table = find_table(pattern, arguments.images or ".")
-        pattern = None
+    labels = read_as(arguments.pattern, arguments.images)
     if arguments.features is not None:
-        return read_features(
-            arguments.features, arguments.names, pattern=pattern, table=table
-        )
+        return read_features(arguments.features, arguments.names, **labels)
     return folder.embed_folder(
         embedder.load(arguments.checkpoint),
         arguments.images,
         part=arguments.part or "fused",
         skip_bad=arguments.skip_bad,
-        pattern=pattern,
-        table=table,
+        **labels,
         progress=progress,
     )

@@ -20,6 +20,12 @@ def parser(prog: str = "embed.py") -> Parser:
     )
     add_folder_flags(made, "the .npz or .csv file to write")
     made.add_argument(
+        "--pattern",
+        metavar="FILE",
+        help="a CSV file such as metadata.csv: its rows are the images, and boxes are "
+        "cropped",
+    )
+    made.add_argument(
         "--part",
         default="fused",
         choices=("fused", "global", "local"),
@@ -34,6 +40,7 @@ def embed(arguments: argparse.Namespace) -> None:
     from rich.console import Console
 
     from fgu_jax import files
+    from fgu_jax.config.located import read_as
     from fgu_jax.inference import embedder, feature_file, folder
     from fgu_jax.progress import bar
 
@@ -48,6 +55,7 @@ def embed(arguments: argparse.Namespace) -> None:
             arguments.images,
             part=arguments.part,
             skip_bad=arguments.skip_bad,
+            **read_as(arguments.pattern, arguments.images),
             progress=progress,
         )
     feature_file.write_features(output, found, network, part=arguments.part)

@@ -232,7 +232,7 @@ def _read(
 def _dataset(
     arguments: argparse.Namespace, network: "Embedder | None", progress: "Progress"
 ) -> "Dataset":
-    from fgu_jax.config.located import find_table, is_table
+    from fgu_jax.config.located import read_as
     from fgu_jax.data import load_dataset
     from fgu_jax.training.images import read_dataset
 
@@ -240,16 +240,12 @@ def _dataset(
         return read_dataset(network.config, progress)
     if not Path(arguments.images).is_dir():
         raise InputError(f"images {arguments.images!r} is not a folder: name one")
-    pattern, table = arguments.pattern, None
-    if pattern is not None and is_table(pattern):
-        table = find_table(pattern, arguments.images)
-        pattern = None
     return load_dataset(
         "folder",
         data_dir=arguments.images,
         skip_bad=arguments.skip_bad,
-        pattern=pattern,
-        table=table,
+        **read_as(arguments.pattern, arguments.images),
+        one_set=True,
         progress=progress,
     )
 

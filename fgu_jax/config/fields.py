@@ -223,6 +223,15 @@ class Config:
         "used as cameras are; 0: none",
         least=0,
     )
+    use_tracks: bool = _jaccard(
+        False,
+        "jaccard: images of one track ({track} of the pattern, a table's column) are "
+        "kept together, boxes of one picture apart",
+    )
+    links: str | None = _jaccard(
+        None,
+        "jaccard: a person's answers to honour, the CSV that review.py's page saves",
+    )
     handcrafted: Literal["none", "bow", "lomo", "both"] = _regrouping(
         "none",
         "made by hand and compared beside the network's features, alone before the "

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import TypedDict
 
 from fgu_jax.config.fields import Config
 
@@ -37,6 +38,24 @@ def find_table(pattern: str, data_dir: str) -> Path:
     return inside if inside.exists() else path
 
 
+class ReadAs(TypedDict):
+    """Where labels come from, as ``load_dataset`` and ``read_features`` take it."""
+
+    pattern: str | None
+    table: Path | None
+
+
+def read_as(pattern: str | None, data_dir: str | None) -> ReadAs:
+    """What a pattern of the command line is: a pattern of names, a table, or neither.
+
+    >>> read_as("{identity}_*.jpg", "photos")
+    {'pattern': '{identity}_*.jpg', 'table': None}
+    """
+    if pattern is None or not is_table(pattern):
+        return {"pattern": pattern, "table": None}
+    return {"pattern": None, "table": find_table(pattern, data_dir or ".")}
+
+
 def located(config: Config) -> Config:
     """The configuration with absolute paths, as it is kept in a run's folder."""
     pattern = config.pattern
@@ -44,4 +63,5 @@ def located(config: Config) -> Config:
         pattern = str(find_table(pattern, config.data_dir).absolute())
     folders = map(os.path.abspath, data_dirs(config.data_dir))
     data_dir = os.pathsep.join(folders)
-    return dataclasses.replace(config, data_dir=data_dir, pattern=pattern)
+    links = None if config.links is None else os.path.abspath(config.links)
+    return dataclasses.replace(config, data_dir=data_dir, pattern=pattern, links=links)

@@ -49,6 +49,7 @@ def validate(config: Config) -> None:
             f"images_a_cluster is {config.images_a_cluster} and batch_size "
             f"{config.batch_size}: give one that divides it"
         )
+    _check_links(config)
     last = config.cosine_epoch
     if last is not None and last <= config.warmup_epochs:
         raise InputError(
@@ -64,6 +65,24 @@ def validate(config: Config) -> None:
         raise InputError(
             f"last_max_distance is {widest}: give {config.max_distance} (max_distance) "
             "to 1"
+        )
+
+
+def _check_links(config: Config) -> None:
+    """Links and tracks are honoured by average linkage from single images."""
+    given = [name for name in ("links", "use_tracks") if getattr(config, name)]
+    wanted = {
+        "clustering": "merge",
+        "distance": "jaccard",
+        "merge_criterion": "average",
+        "merge_from": "images",
+    }
+    wrong = {k: v for k, v in wanted.items() if getattr(config, k) != v}
+    if given and wrong:
+        name, value = next(iter(wrong.items()))
+        raise InputError(
+            f"{given[0]} with {name} {getattr(config, name)!r}: give {name} {value!r} "
+            "(--preset=tuned has it)"
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from fgu_jax.data.images import ImageSet
 from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
+from fgu_jax.retrieval.protocol import UNKNOWN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,33 +22,45 @@ class Labels:
       cameras: int32 [N], or None where they are not known.
       copies: int32 [N], equal numbers for files of equal bytes, -1 where there is no
         other; None where nobody looked (``find_copies``).
+      tracks: int32 [N], equal numbers from 1 for images of one track, which show one
+        individual; 0 where an image is of none; None where no track is known.
     """
 
     identities: np.ndarray
     cameras: np.ndarray | None
     copies: np.ndarray | None = None
+    tracks: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "identities", np.asarray(self.identities, np.int32))
-        if self.cameras is None:
-            return
-        object.__setattr__(self, "cameras", np.asarray(self.cameras, np.int32))
-        if self.cameras.shape != self.identities.shape:
-            raise InputError(
-                f"{len(self.identities)} identities and {len(self.cameras)} cameras: "
-                "give one of each an image"
-            )
+        for name in ("cameras", "tracks"):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            object.__setattr__(self, name, np.asarray(given, np.int32))
+            if len(given) != len(self.identities):
+                raise InputError(
+                    f"{len(self.identities)} identities and {len(given)} {name}: "
+                    "give one of each an image"
+                )
 
     def __len__(self) -> int:
         return len(self.identities)
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known of any image who is on it."""
+        return bool((self.identities != UNKNOWN).any())
 
     def take(self, rows: Iterable[int]) -> "Labels":
         """The labels of these rows, in their order."""
         index = np.asarray(list(rows), np.int64)
         return Labels(
             identities=self.identities[index],
-            cameras=None if self.cameras is None else self.cameras[index],
-            copies=None if self.copies is None else self.copies[index],
+            **{
+                name: None if (of := getattr(self, name)) is None else of[index]
+                for name in ("cameras", "copies", "tracks")
+            },
         )
 
 
@@ -57,14 +70,15 @@ class Dataset:
 
     Attributes:
       name: the dataset's name.
-      train, train_labels: images to learn from, and their labels for evaluation only.
+      train, train_labels: images to learn from, and their labels: identities are for
+        evaluation only. None where neither identity, camera nor track is known.
       query, query_labels, gallery, gallery_labels: the retrieval test.
       identity_names: what identity ``i`` was called is ``identity_names[i - 1]``;
         None where identities are numbers of the dataset's own.
       skipped: names of unreadable images that were left out, with the reason.
       found: what was met and counted on the way, such as junk images.
       reading: what was taken of the files that are there, and what was left out.
-      columns: further columns of a table of labels, a row by an image's name.
+      columns: those of a table of labels, as it has them, a row by an image's name.
     """
 
     name: str
@@ -178,7 +192,7 @@ def _train_on(dataset: Dataset, rows) -> Dataset:
 
 
 def _labels(dataset: Dataset, field: str) -> Labels:
-    if dataset.train_labels is None:
+    if dataset.train_labels is None or not dataset.train_labels.known:
         raise InputError(
             f"{field} needs identities, and {dataset.name} has none: give a pattern "
             "or a CSV with identities, or leave it out"

@@ -45,6 +45,7 @@ def load_dataset(
     pattern: str | None = None,
     table: str | Path | None = None,
     settings: Settings | None = None,
+    one_set: bool = False,
 ) -> Dataset:
     """Images and labels of a dataset, rows in an order that carries nothing.
 
@@ -62,8 +63,9 @@ def load_dataset(
       progress: called with (done, total, what).
       pattern, table: where ``folder`` has its labels from: a glob with groups such as
         ``{identity}_c{camera}*.jpg``, or a CSV file with the columns image, identity,
-        camera, split, bbox; neither means no labels.
+        camera, track, split, bbox; neither means no labels.
       settings: of ``synthetic``.
+      one_set: take all splits together, as training images; no query, no gallery.
 
     Returns:
       The dataset; ``train_labels``, ``query`` and ``gallery`` are None without labels.
@@ -100,12 +102,16 @@ def load_dataset(
     elif name == "folder":
         if not data_dir.is_dir():
             raise _no_folder(name, data_dir)
-        layout = read_folder(FolderTree(data_dir), **labels)
+        layout = read_folder(FolderTree(data_dir), **labels, ranked=not one_set)
         source = FolderSource(data_dir)
     else:
         root = find_folder(name, data_dir)
         layout, source = PUBLISHED[name].layout(FolderTree(root)), FolderSource(root)
-    dataset = build_dataset(name, layout, source, skip_bad=skip_bad, progress=progress)
+    if one_set:
+        layout = _as_one_set(layout)
+    dataset = build_dataset(
+        name, layout, source, skip_bad=skip_bad, one_set=one_set, progress=progress
+    )
     if prepared is not None:
         skipped = {**prepared.metadata["skipped"], **dataset.skipped}
         dataset = replace(dataset, skipped=skipped)
@@ -147,6 +153,18 @@ def _no_folder(name: str, data_dir: Path) -> InputError:
         f"python data_prep/prepare.py --dataset={name} --source={data_dir} "
         "--data_dir=FOLDER and give that --data_dir"
     )
+
+
+def _as_one_set(layout: Layout) -> Layout:
+    """The layout with all of its images in the training split, and that told."""
+    counts = {split: len(of) for split, of in layout.splits.items() if of}
+    every = [entry for of in layout.splits.values() for entry in of]
+    reading = layout.reading
+    if reading is not None and len(counts) > 1:
+        listed = ", ".join(f"{n:,} {split}" for split, n in counts.items())
+        reading = reading.noting(f"all splits are taken together: {listed} images")
+    splits = {"train": every, "query": [], "gallery": []}
+    return replace(layout, splits=splits, reading=reading)
 
 
 def digest_of(labels: Mapping[str, str | None]) -> str:
@@ -201,12 +219,13 @@ def build_dataset(
     source: Source,
     *,
     skip_bad: bool = False,
+    one_set: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
     """A dataset from the entries of a layout: rows in their order, junk not ranked.
 
     Junk (identity -1) is dropped from query and gallery. Training images stay whoever
-    is on them, as no label may decide what is learnt.
+    is on them, as no label may decide what is learnt. Of ``one_set`` none is ranked.
 
     With ``skip_bad``, images that cannot be decoded are left out first; queries are
     chosen from what remains.
@@ -238,11 +257,12 @@ def build_dataset(
     ranked, ranked_labels = gallery, gallery_labels
     if len(gallery) == 0:
         ranked, ranked_labels = train, train_labels
-    if len(query) == 0 and ranked_labels is not None:
+    if len(query) == 0 and ranked_labels is not None and not one_set:
         query, query_labels, gallery, gallery_labels = split_queries(
             ranked, ranked_labels
         )
-    evaluated = query_labels is not None and gallery_labels is not None
+    both = (query_labels, gallery_labels)
+    evaluated = all(labels is not None and labels.known for labels in both)
     return Dataset(
         name=name,
         train=train,
@@ -299,14 +319,27 @@ def _reading(
 def _split(entries: list[Entry], source: Source) -> tuple[ImageSet, Labels | None]:
     entries = [entries[i] for i in row_order([entry.name for entry in entries])]
     images = _images(entries, source)
-    identities = [e.identity for e in entries if e.identity is not None]
-    if all(i == UNKNOWN for i in identities):  # nobody is known, or no image
-        return images, None
-    cameras = [entry.camera for entry in entries if entry.camera is not None]
-    return images, Labels(
-        identities=np.asarray(identities, np.int32),
-        cameras=np.asarray(cameras, np.int32) if cameras else None,
+    return images, labels_of(entries)
+
+
+def labels_of(entries: Sequence[Entry | None]) -> Labels | None:
+    """What entries say of their images, ``None`` where that is nothing."""
+    labels = Labels(
+        identities=_filled([e.identity if e else None for e in entries], UNKNOWN),
+        cameras=_known([e.camera if e else None for e in entries]),
+        tracks=_known([e.track if e else None for e in entries]),
     )
+    told = labels.known or labels.cameras is not None or labels.tracks is not None
+    return labels if told else None
+
+
+def _known(numbers: list[int | None]) -> np.ndarray | None:
+    """The numbers, 0 where there is none; ``None`` where there is none at all."""
+    return None if all(n is None for n in numbers) else _filled(numbers, 0)
+
+
+def _filled(numbers: list[int | None], otherwise: int) -> np.ndarray:
+    return np.array([otherwise if n is None else n for n in numbers], np.int32)
 
 
 def _images(entries: list[Entry], source: Source) -> ImageSet:

@@ -1,6 +1,7 @@
 """What is told of clusters: how many, of how many individuals, and how good."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,48 @@ def scored(clusters: np.ndarray, labels: Labels | None) -> ClusterScores | None:
     if not known.any():
         return None
     return compare(np.where(known, labels.identities, UNKNOWN), clusters)
+
+
+def suggested(
+    clusters: np.ndarray, labels: Labels | None, names: Sequence[str] | None = None
+) -> dict[int, str] | None:
+    """Of each cluster that holds images of somebody known, who that is.
+
+    Args:
+      clusters: int [N].
+      labels: of the images.
+      names: what identity ``i`` is called is ``names[i - 1]``; none: by its number.
+
+    Returns:
+      The commonest identity of each such cluster; of equally common ones the lowest.
+      None where nobody is known, or everybody: then there is nothing to suggest.
+
+    >>> labels = Labels(identities=np.array([2, 1, 2, -1]), cameras=None)
+    >>> suggested(np.array([0, 0, 0, 1]), labels, ("ada", "eve"))
+    {0: 'eve'}
+    """
+    if labels is None:
+        return None
+    identities, known = labels.identities, labels.identities > _DISTRACTOR
+    if not known.any() or (identities != UNKNOWN).all():
+        return None
+    pairs = np.stack([clusters[known], identities[known]], axis=1)
+    found, count = np.unique(pairs, axis=0, return_counts=True)
+    order = np.lexsort((found[:, 1], -count, found[:, 0]))
+    said: dict[int, str] = {}
+    for cluster, identity in found[order].tolist():
+        said.setdefault(cluster, names[identity - 1] if names else str(identity))
+    return said
+
+
+def about_suggestions(clusters: np.ndarray, who: Mapping[int, str]) -> str:
+    """For a person: how many clusters hold somebody known; a line."""
+    new = ~np.isin(clusters, list(who))
+    return (
+        f"{len(who):,} clusters hold somebody known (suggested_identity); "
+        f"{np.count_nonzero(new):,} images in {len(np.unique(clusters[new])):,} "
+        "clusters are of nobody known (new_individual)"
+    )
 
 
 def record(made: Clustering, scores: ClusterScores | None) -> dict[str, Any]:

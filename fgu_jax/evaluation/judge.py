@@ -69,7 +69,10 @@ class Judge:
         progress: Progress | None = None,
     ):
         self._average_precision = average_precision
-        self.train_labels = None if dataset is None else dataset.train_labels
+        of_training = None if dataset is None else dataset.train_labels
+        if of_training is not None and not of_training.known:
+            of_training = None  # cameras and tracks alone are nothing to judge by
+        self.train_labels = of_training
         self.test: tuple[Split, Split] | None = None
         self.metrics: dict[str, retrieval.Metrics] | None = None
         self.warning: str | None = None

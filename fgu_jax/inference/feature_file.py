@@ -5,20 +5,20 @@ import dataclasses
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from fgu_jax._version import __version__
 from fgu_jax.data import Labels
-from fgu_jax.data.layouts.folder import read_names
-from fgu_jax.data.load import read_table
+from fgu_jax.data.layouts.folder import picture_of, read_names
+from fgu_jax.data.load import labels_of, read_table
 from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
 from fgu_jax.messages import first_line, short
-from fgu_jax.retrieval.protocol import UNKNOWN
 
 NAMES = frozenset(
     ("names", "name", "paths", "path", "images", "image", "files", "filenames", "keys")
@@ -37,9 +37,12 @@ class Features:
       names: [N]; of a folder relative to it, NFC, with ``/``, in row order, which is
         that of a hash of the name: the same however the folder is listed.
       features: float32 [N, F], unit rows.
-      labels: identities and cameras by the names, where they were asked for.
+      labels: identities, cameras and tracks, where they were asked for.
       reading: of a folder: what was taken of the files there, and what was left out.
       notes: what else was understood of the names, a line each.
+      identity_names: what identity ``i`` is called is ``identity_names[i - 1]``.
+      columns: of a table of labels, as it has them, a row by an image's name.
+      pictures: [N], the files that images are, or are cut from; () where each is one.
     """
 
     names: tuple[str, ...]
@@ -47,6 +50,9 @@ class Features:
     labels: Labels | None = None
     reading: Reading | None = None
     notes: tuple[str, ...] = ()
+    identity_names: tuple[str, ...] = ()
+    columns: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    pictures: tuple[str | int, ...] = ()
 
 
 def write_features(
@@ -157,20 +163,25 @@ def read_features(
             f"{short(twice[0])}: give each image one row"
         )
     unit = _checked(features, listed)
+    pictures = tuple(map(picture_of, listed))
     if pattern is None and table is None:
-        return Features(listed, unit)
-    entries, notes = read_names(
+        return Features(listed, unit, pictures=pictures)
+    entries, layout, notes = read_names(
         listed, str(path), pattern=pattern, table=read_table(table)
     )
-    cameras = None
-    if any(entry is not None and entry.camera is not None for entry in entries):
-        cameras = np.array([(entry and entry.camera) or 0 for entry in entries])
-    identities = [UNKNOWN if e is None else e.identity for e in entries]
-    labels = Labels(
-        identities=np.array([UNKNOWN if i is None else i for i in identities]),
-        cameras=cameras,
+    return Features(
+        listed,
+        unit,
+        labels_of(entries),
+        notes=tuple(notes),
+        identity_names=layout.identity_names or (),
+        columns={
+            name: layout.columns.get(entry.name, {})
+            for name, entry in zip(listed, entries, strict=True)
+            if entry is not None
+        },
+        pictures=pictures,
     )
-    return Features(listed, unit, labels, notes=tuple(notes))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -41,9 +41,16 @@ def embed_folder(
         skip_bad=skip_bad,
         pattern=pattern,
         table=table,
+        one_set=True,
         progress=progress,
     )
     found = embedder.of_set(dataset.train, (part,), stream="always", progress=progress)
     return Features(
-        dataset.train.names, found[part], dataset.train_labels, dataset.reading
+        dataset.train.names,
+        found[part],
+        dataset.train_labels,
+        dataset.reading,
+        identity_names=dataset.identity_names or (),
+        columns=dataset.columns,
+        pictures=dataset.train.keys,
     )

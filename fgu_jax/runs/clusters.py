@@ -15,6 +15,8 @@ from fgu_jax.messages import short
 
 COLUMNS = ("image", "cluster", "confidence", "nearest_cluster")
 NAME = "name"
+SUGGESTED = ("suggested_identity", "new_individual")
+_OWN = frozenset((*COLUMNS, NAME, *SUGGESTED))
 
 
 class Table(NamedTuple):
@@ -88,9 +90,12 @@ def write_clusters(
     names: tuple[str, ...],
     clusters: np.ndarray,
     standing: Standing,
+    *,
     individuals: Mapping[int, str] | None = None,
+    suggested: Mapping[int, str] | None = None,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
-    """``clusters.csv``: ``COLUMNS``; whole, or not there at all.
+    """``clusters.csv``: ``COLUMNS`` and what else is known; whole, or not at all.
 
     Args:
       path: the file, replaced if it is there.
@@ -99,6 +104,11 @@ def write_clusters(
       standing: of the images; confidence with four decimals, and the other cluster
         that is most alike, empty where there is none.
       individuals: names of clusters, a further column ``NAME`` where there are any.
+      suggested: of clusters that hold images of known identities, the commonest one;
+        where it is given, two further columns ``SUGGESTED``: that identity, and yes
+        for images of clusters that hold nobody known.
+      columns: further columns of the images, by their names, put after ours; one whose
+        name is ours comes out as ``table_NAME``.
 
     Raises:
       InputError: it cannot be written.
@@ -109,11 +119,19 @@ def write_clusters(
         whole_file(path) as scratch,
         scratch.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f,
     ):
+        of_image = columns or {}
+        others = tuple(dict.fromkeys(name for row in of_image.values() for name in row))
+        called = tuple(f"table_{name}" if name in _OWN else name for name in others)
         writer = csv.writer(f)
-        lines = zip(names, clusters.tolist(), sure, nearest, strict=True)
-        if not individuals:
-            writer.writerow(COLUMNS)
-            writer.writerows(lines)
-            return
-        writer.writerow((*COLUMNS, NAME))
-        writer.writerows((*line, individuals.get(line[1], "")) for line in lines)
+        named = (NAME,) if individuals else ()
+        writer.writerow(
+            (*COLUMNS, *named, *(() if suggested is None else SUGGESTED), *called)
+        )
+        for line in zip(names, clusters.tolist(), sure, nearest, strict=True):
+            image, cluster = line[:2]
+            own: list[str] = [individuals.get(cluster, "")] if individuals else []
+            if suggested is not None:
+                new = "no" if cluster in suggested else "yes"
+                own += [suggested.get(cluster, ""), new]
+            row = of_image.get(image, {})
+            writer.writerow((*line, *own, *(row.get(name, "") for name in others)))

@@ -3,15 +3,16 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from fgu_jax.config import Config
-from fgu_jax.config.located import data_dirs, find_table, is_table
+from fgu_jax.config.located import data_dirs, read_as
 from fgu_jax.data import (
     Dataset,
     Images,
@@ -31,6 +32,22 @@ from fgu_jax.evaluation.judge import Judge
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import Progress
+from fgu_jax.training.together import NOTHING, Together, known_together
+
+
+class About(NamedTuple):
+    """What tables for people give back: nothing of it is learnt from.
+
+    Attributes:
+      identity_names: what identity ``i`` is called is ``identity_names[i - 1]``.
+      columns: of a table of labels, a row by an image's name.
+    """
+
+    identity_names: tuple[str, ...] = ()
+    columns: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+
+
+NOBODY = About()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +60,8 @@ class Opened:
         where they would not fit.
       judge: who alone is handed labels.
       cameras: int32 [N], where ``use_cameras`` asks for them.
+      together: what ``links`` and ``use_tracks`` ask for.
+      about: what else is known of the images, for people.
       reading: what was read of the files that are there; ``None`` of an array.
     """
 
@@ -50,6 +69,8 @@ class Opened:
     images: Images
     judge: Judge
     cameras: np.ndarray | None = None
+    together: Together = NOTHING
+    about: About = NOBODY
     reading: Reading | None = None
 
 
@@ -75,7 +96,8 @@ def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
         if not given.is_one_array(data) or data.shape[1:3] != size:
             data = _sized(data, size)
         names = tuple(f"{row:08d}" for row in range(len(data)))
-        return Opened(names, data, Judge(None, *size))
+        together = known_together(config, names, None)
+        return Opened(names, data, Judge(None, *size), together=together)
     dataset = data if data is not None else read_dataset(config, progress)
     judge = Judge(
         dataset,
@@ -87,7 +109,15 @@ def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
     images: ImageSet = dataset.train  # from here on: pictures, names, no identity
     pixels = open_images(images, *size, stream=config.stream, progress=progress)
     cameras = _cameras(config, dataset)
-    return Opened(images.names, pixels, judge, cameras, dataset.reading)
+    return Opened(
+        images.names,
+        pixels,
+        judge,
+        cameras,
+        known_together(config, images.names, dataset),
+        About(dataset.identity_names or (), dataset.columns),
+        dataset.reading,
+    )
 
 
 def _cameras(config: Config, dataset: Dataset | None) -> np.ndarray | None:
@@ -114,18 +144,13 @@ def _sized(data: Any, size: tuple[int, int]) -> np.ndarray:
 
 def read_dataset(config: Config, progress: Progress | None) -> Dataset:
     """The dataset of the configuration, cut and held out as it says."""
-    pattern, table = config.pattern, None
-    if pattern is not None and is_table(pattern):
-        table = find_table(pattern, config.data_dir)
-        pattern = None
     drawn = Settings(seed=config.seed, difficulty=config.difficulty)
     dataset = load_dataset(
         config.dataset,
         data_dir=data_dirs(config.data_dir),
         settings=drawn if config.dataset == "synthetic" else None,
         skip_bad=config.skip_bad,
-        pattern=pattern,
-        table=table,
+        **read_as(config.pattern, config.data_dir),
         progress=progress,
     )
     # Held out first: the same identities are held out whatever the run trains on.

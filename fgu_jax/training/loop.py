@@ -201,20 +201,33 @@ def finish(session: Session, state: TrainState) -> Run:
     whatever training made its own by.
     """
     config, judge, tracker = session.config, session.judge, session.tracker
-    directory, names = config.directory, session.names
+    directory, names, together = config.directory, session.names, session.together
     with bar(tracker.console) as progress:
         features = session.embed(session.images, progress)
-    made = clustering(centred(fused(*features)["fused"], *session.views))
+    made = clustering(
+        centred(fused(*features)["fused"], *session.views),
+        tracks=together.tracks,
+        must_link=together.must_link,
+        cannot_link=together.cannot_link,
+    )
+    labels = judge.train_labels
+    who = told.suggested(made.labels, labels, session.about.identity_names)
 
     def write_table():
         with files.writing(directory / "clusters.csv"):
             write_clusters(
-                directory / "clusters.csv", names, made.labels, made.standing
+                directory / "clusters.csv",
+                names,
+                made.labels,
+                made.standing,
+                individuals=together.answers.name_of_clusters(made.labels),
+                suggested=who,
+                columns=session.about.columns,
             )
 
     processes.on_first(write_table)
     print_summary(tracker.console, config, tracker.history, directory, judge.protocol)
-    scores = told.scored(made.labels, judge.train_labels)
+    scores = told.scored(made.labels, labels)
     if session.record is not None:
         session.record.clusters(told.record(made, scores))
     for line in told.lines(made, scores):

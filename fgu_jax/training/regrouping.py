@@ -20,6 +20,7 @@ from fgu_jax.training.state import (
     with_merged_memory,
     with_patch_clusters,
 )
+from fgu_jax.training.together import NOTHING, Together
 
 LEFT_OUT = -1  # cluster of an image that is not learnt from until the next time
 
@@ -33,6 +34,7 @@ def regroup(
     epoch: int,
     views: tuple[np.ndarray, ...] = (),
     made: np.ndarray | None = None,
+    together: Together = NOTHING,
 ) -> TrainState:
     """The state of the next epochs, placed: labels, V and c all come from one pass.
 
@@ -47,10 +49,18 @@ def regroup(
       epoch: after which it is, counted from 1; 0 before the first.
       views: int [N] each, of where images were taken: see ``new_clusters``.
       made: float [N, F], unit rows made by hand, where there are any.
+      together: links and tracks to honour.
     """
     before = jax.device_get(state.labels)
     labels = new_clusters(
-        config, features, before, mesh, epoch=epoch, views=views, made=made
+        config,
+        features,
+        before,
+        mesh,
+        epoch=epoch,
+        views=views,
+        made=made,
+        together=together,
     )
     if labels.max() < 1:
         return state
@@ -79,6 +89,7 @@ def new_clusters(
     epoch: int,
     views: tuple[np.ndarray, ...] = (),
     made: np.ndarray | None = None,
+    together: Together = NOTHING,
 ) -> np.ndarray:
     """Clusters of the next epochs.
 
@@ -92,6 +103,7 @@ def new_clusters(
         are centred by each.
       made: float [N, F], unit rows made by hand, compared beside them; before the first
         epoch alone.
+      together: links and tracks to honour.
 
     Returns:
       int32 [N], dense in 0..C-1; -1 for images that are not learnt from now: by
@@ -110,6 +122,8 @@ def new_clusters(
         if config.clustering == "kmeans":
             return _by_kmeans(config, compared)
         if config.distance == "jaccard":
+            if together:
+                return _honouring(config, compared, epoch, together)
             return _by_neighbourhoods(config, compared, labels, epoch)
         start, count = labels, clusters_a_merge(config, len(labels))
         if config.merge_from == "images":
@@ -166,6 +180,22 @@ def _by_neighbourhoods(
         together = _pairs(labels) if config.merge_from == "clusters" else ()
         found = link(graph, max_distance=farthest, must_link=together)
     found = clustering.with_those_alone(found)
+    return without_those_alone(found) if config.alone == "left_out" else found
+
+
+def _honouring(
+    config: Config, features: np.ndarray, epoch: int, together: Together
+) -> np.ndarray:
+    """Clusters of average linkage that honour links and tracks: ``clustering``."""
+    found = clustering.clustering(
+        features,
+        max_distance=config.merges_up_to(epoch),
+        k1=config.k1,
+        k2=config.k2,
+        tracks=together.tracks,
+        must_link=together.must_link,
+        cannot_link=together.cannot_link,
+    ).labels
     return without_those_alone(found) if config.alone == "left_out" else found
 
 

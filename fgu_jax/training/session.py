@@ -30,12 +30,13 @@ from fgu_jax.training import checks, programs
 from fgu_jax.training.appearance import describe
 from fgu_jax.training.backgrounds import by_background, most_groups
 from fgu_jax.training.epoch import Epochs
-from fgu_jax.training.images import Opened, fingerprint, open_data
+from fgu_jax.training.images import About, Opened, fingerprint, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.regrouping import regroup
 from fgu_jax.training.state import TrainState, exchanged
 from fgu_jax.training.stopping import StopRequest
+from fgu_jax.training.together import Together
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,8 @@ class Session:
       mesh: the devices.
       names, images: of training, by row; there is no identity in them.
       cameras: of the training images by row, numbers, where ``use_cameras``.
+      together: links and tracks that new clusters honour.
+      about: identities' names and the columns of a table, for ``clusters.csv`` alone.
       judge: who alone is handed labels.
       checkpoints: the run's.
       past: what the newest checkpoint says: ``epochs``, one record each, none in a new
@@ -61,6 +64,8 @@ class Session:
     names: tuple[str, ...]
     images: Images
     cameras: np.ndarray | None
+    together: Together
+    about: About
     judge: Judge
     checkpoints: Checkpoints
     past: dict[str, Any]
@@ -132,6 +137,7 @@ class Session:
             epoch=epoch,
             views=self.views,
             made=self.made,
+            together=self.together,
         )
 
     def means(self, epoch: int, state: TrainState) -> dict[str, float]:
@@ -205,6 +211,8 @@ def open_session(
             names=names,
             images=images,
             cameras=opened.cameras,
+            together=opened.together,
+            about=opened.about,
             judge=judge,
             checkpoints=checkpoints,
             past=past,
@@ -222,6 +230,7 @@ def _read(config: Config, data: Any, mesh: Mesh, console: Console) -> Opened:
     with bar(console) as progress:
         opened = open_data(config, data, progress)
     checks.validate_with_data(config, len(opened.images))
-    for line in opened.reading.lines() if opened.reading else ():
+    read = opened.reading.lines() if opened.reading else []
+    for line in (*read, *opened.together.lines()):
         console.print(line, markup=False)
     return opened

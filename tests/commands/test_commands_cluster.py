@@ -183,3 +183,69 @@ def test_training_writes_clusters_of_its_last_features(trained_run, network):
         expected.standing.confidence,
         atol=6e-5,
     )
+
+
+@pytest.fixture
+def table_of_features(by_features, tmp_path):
+    """Runs the command with a metadata.csv of the 60 features."""
+
+    def run(rows, *arguments, names=None):
+        path = tmp_path / "metadata.csv"
+        path.write_text("image_id,path,identity,encounter,cluster\n" + "".join(rows))
+        return by_features(f"--pattern={path}", *arguments, names=names)
+
+    return run
+
+
+def test_all_columns_come_back_with_what_is_suggested(table_of_features):
+    names = [f"{i:02}_{k}.jpg" for i in range(10) for k in range(6)]
+    # Of each of the first eight individuals two images are known.
+    rows = [
+        f"{n},{name},{f'owl{n // 6}' if n < 48 and n % 6 < 2 else 'unknown'},,mine\n"
+        for n, name in enumerate(names)
+    ]
+    code, out, err, written = table_of_features(rows, names=names)
+    assert (code, err) == (0, "")
+    assert list(written[0]) == [
+        *("image", "cluster", "confidence", "nearest_cluster"),
+        *("suggested_identity", "new_individual"),
+        *("image_id", "path", "identity", "encounter", "table_cluster"),
+    ]
+    for n, row in enumerate(written):
+        assert (row["image"], row["path"]) == (names[n], names[n])
+        assert (row["image_id"], row["table_cluster"]) == (str(n), "mine")
+        new = n >= 48
+        said = "" if new else f"owl{n // 6}"
+        assert (row["suggested_identity"], row["new_individual"]) == (
+            said,
+            "yes" if new else "no",
+        )
+    assert "8 clusters hold somebody known (suggested_identity); 12 images in 2" in out
+
+
+def test_images_of_one_encounter_are_kept_together(table_of_features):
+    names = [f"{i:02}_{k}.jpg" for i in range(10) for k in range(6)]
+    # Each encounter holds the k-th image of two individuals: as no features say.
+    rows = [f"{n},{name},,e{n // 12}_{n % 6},\n" for n, name in enumerate(names)]
+    code, out, _, written = table_of_features(rows, names=names)
+    assert code == 0
+    assert "60 images are of 30 tracks, each kept together" in out
+    for n in range(60):
+        if n % 12 < 6:
+            assert written[n]["cluster"] == written[n + 6]["cluster"]
+    _, out, _, alone = table_of_features(
+        rows, "--ignore_tracks", "--overwrite", names=names
+    )
+    assert "tracks" not in out.splitlines()[-3]
+    assert alone[0]["cluster"] != alone[6]["cluster"]
+    assert "suggested_identity" not in alone[0]  # nobody is known
+
+
+def test_boxes_of_one_picture_are_kept_apart(by_features):
+    # Two images of one individual, said to be cut from one picture.
+    names = [f"{n}.jpg" for n in range(60)]
+    names[0], names[1] = "p.jpg#0,0,5,9", "p.jpg#5,0,9,9"
+    code, out, _, rows = by_features(names=names)
+    assert code == 0
+    assert "1 pairs were seen in one picture and are kept apart" in out
+    assert rows[0]["cluster"] != rows[1]["cluster"]

@@ -83,7 +83,9 @@ RANKED = ["4.jpg,fox,1,query", "5.jpg,fox,2,gallery"]
 def test_training_images_need_no_identity(table):
     data = table(["0.jpg,,,train", "1.jpg,,7,train", *RANKED])
     assert len(data.train) == 2
-    assert data.train_labels is None
+    assert not data.train_labels.known
+    of = dict(zip(data.train.names, data.train_labels.cameras.tolist(), strict=True))
+    assert of == {"0.jpg": 0, "1.jpg": 7}  # 0: of no camera
     assert data.query_labels.cameras.tolist() == [1]
     judge = Judge(data, 8, 4)
     assert judge.clusters(np.array([0, 1])) == {}

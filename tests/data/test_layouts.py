@@ -185,7 +185,7 @@ def test_bad_patterns(tmp_path):
         "{who}*": "'{who}' is not understood",
         "{camera}_{identity}_{camera}": "is not understood",
         "{identity": "is not understood",
-        "*_c{camera}.jpg": "has no {identity}",
+        "*_c1.{split}": "has {split} alone",
     }.items():
         with pytest.raises(InputError, match=message):
             load("folder", data_dir=tmp_path, pattern=pattern)

@@ -68,7 +68,8 @@ def test_columns_that_are_not_read_are_named(tree):
     text = "image,identity,date\n" + "".join(f"{n},a,2024\n" for n in LABELS)
     data = load(tree, text)
     assert data.reading.notes == ("columns that are kept and not read: 'date'",)
-    assert data.columns["000_0.png"] == {"date": "2024"}
+    row = {"image": "000_0.png", "identity": "a", "date": "2024"}
+    assert data.columns["000_0.png"] == row
 
 
 def test_a_mistyped_column_is_asked_about(tree):

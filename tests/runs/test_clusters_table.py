@@ -36,7 +36,7 @@ def test_names_come_out_of_the_csv_as_they_are_on_the_disk(tmp_path):
     assert table.clusters.tolist() == [0, 0, 1, 1, 2]
     assert table.nearest.tolist() == [1, 1, 0, 0, -1]
     np.testing.assert_allclose(table.confidence, found.confidence, atol=1e-4)
-    write_clusters(path, NAMES, np.arange(5) // 2, found, {1: 'Eve, "E"'})
+    write_clusters(path, NAMES, np.arange(5) // 2, found, individuals={1: 'Eve, "E"'})
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         named = [row["name"] for row in csv.DictReader(file)]
     assert named == ["", "", 'Eve, "E"', 'Eve, "E"', ""]

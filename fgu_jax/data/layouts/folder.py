@@ -27,6 +27,8 @@ NO_MATCH = "an image that the {what} does not match"
 _INT32 = 2**31
 _NOBODY = frozenset(("-1", "unknown", "unidentified", "new_whale", "new_individual"))
 _EXAMPLES = 3
+_NUMBER = r"[-+]?[0-9.]+(?:e[-+][0-9]+)?"
+_BOX = re.compile(rf"#{_NUMBER}(?:,{_NUMBER}){{3}}$")
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,17 @@ class _Found:
     identity: str | None
     camera: str | None
     split: str
+    track: tuple[str | None, ...] | None = None
     box: Box | None = None
-    others: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_folder(
-    tree: Tree, *, pattern: str | None = None, table: str | None = None
+    tree: Tree,
+    *,
+    pattern: str | None = None,
+    table: str | None = None,
+    ranked: bool = True,
 ) -> Layout:
     """Entries of a tree of images, with labels as strings of any kind.
 
@@ -49,9 +56,12 @@ def read_folder(
       pattern: a glob with groups, ``{identity}_c{camera}*.jpg`` (``NamePattern``).
         Without ``/`` it is matched against the file's name in any folder, else against
         the whole path. ``{split}`` takes the usual names: train, query, gallery, test,
-        bounding_box_test, image_query, ...
-      table: text of a CSV with the columns image, and any of identity, camera, split,
-        bbox, under the names that people give them (``read_rows``).
+        bounding_box_test, image_query, ... Numbers of ``{track}`` begin anew with each
+        identity and camera.
+      table: text of a CSV with the columns image, and any of identity, camera, track,
+        split, bbox, under the names that people give them (``read_rows``). Tracks of
+        two cameras are two.
+      ranked: whether queries are to be ranked in a gallery, so that both must be there.
 
     Pictures that the pattern or the CSV does not match are images of nobody known, to
     be learnt from all the same; where it tells the splits they are left out, as they
@@ -92,7 +102,7 @@ def read_folder(
             f"learnt from, not evaluated; such as {_quoted(min(rest))}"
         )
         rows += [_Found(key, None, None, "train") for key in rest]
-    layout = _number(tree, rows, notes)
+    layout = _number(tree, rows, notes, ranked=ranked)
     found = {
         "other files": len(tree.names) - len(pictures),
         "images not matched": len(pictures) - len(matched),
@@ -106,6 +116,15 @@ def read_folder(
         examples=_examples(rows),
     )
     return replace(layout, found=found | dict(layout.found), reading=reading)
+
+
+def picture_of(name: str) -> str:
+    """The name of the picture that an image of this name is, or was cut from.
+
+    >>> picture_of("a/1.jpg#0,12,30,80.5"), picture_of("a/#1.jpg")
+    ('a/1.jpg', 'a/#1.jpg')
+    """
+    return _BOX.sub("", name)
 
 
 @dataclass(frozen=True)
@@ -122,7 +141,7 @@ def read_names(
     *,
     pattern: str | None = None,
     table: str | None = None,
-) -> tuple[list[Entry | None], list[str]]:
+) -> tuple[list[Entry | None], Layout, list[str]]:
     """What ``read_folder`` reads of images that are known by name alone.
 
     Args:
@@ -131,22 +150,22 @@ def read_names(
       pattern, table: as of ``read_folder``; one of them.
 
     Returns:
-      Of each name its entry, ``None`` where nothing was read; and notes, a line each.
+      Of each name its entry, ``None`` where nothing was read; their layout; and notes,
+      a line each.
 
     Raises:
       InputError: nothing matches, a malformed pattern or CSV.
     """
-    listed, notes, reasons = _Names(where, tuple(names)), list[str](), dict[str, str]()
+    pictures = list(dict.fromkeys(names if pattern else map(picture_of, names)))
+    listed = _Names(where, tuple(pictures))
+    notes, reasons = list[str](), dict[str, str]()
     if pattern is not None:
-        rows = _by_pattern(listed, list(names), pattern, notes, reasons)
+        rows = _by_pattern(listed, pictures, pattern, notes, reasons)
     else:
-        rows, _ = _by_table(listed, list(names), table or "", notes, reasons)
-    entries = {
-        entry.key: entry
-        for split in _number(listed, rows, notes).splits.values()
-        for entry in split
-    }
-    found = [entries.get(name) for name in names]
+        rows, _ = _by_table(listed, pictures, table or "", notes, reasons)
+    layout = _number(listed, rows, notes, ranked=False)
+    entries = {e.name: e for split in layout.splits.values() for e in split}
+    found = [entries.get(normal_name(name)) for name in names]
     left = [name for name, entry in zip(names, found, strict=True) if entry is None]
     if left:
         what = "table" if pattern is None else f"pattern {pattern!r}"
@@ -154,7 +173,7 @@ def read_names(
             f"{len(left):,} names that the {what} does not match are of nobody known, "
             f"such as {_quoted(left[0])}"
         )
-    return found, notes
+    return found, layout, notes
 
 
 def _by_pattern(
@@ -200,7 +219,8 @@ def _by_pattern(
         identity = found.identity
         if identity is not None and identity.casefold() in _NOBODY - {"-1"}:
             identity = "-1"
-        rows.append(_Found(key, identity, found.camera, split))
+        track = found.track and (found.identity, found.camera, found.track)
+        rows.append(_Found(key, identity, found.camera, split, track or None))
     if not rows:
         key = min(read)
         raise InputError(f"{tree.where}: {key!r} has {reasons[key]}")
@@ -237,15 +257,20 @@ def _by_table(
             row.identity,
             row.camera,
             row.split or "train",
+            None if row.track is None else (row.camera, row.track),
             row.box,
-            row.others,
+            row.cells,
         )
         for row in good
     ]
+    notes += _doubtful_tracks(rows)
     return rows, "split" in table.columns
 
 
-def _number(tree: Tree | _Names, rows: list[_Found], notes: list[str]) -> Layout:
+def _number(
+    tree: Tree | _Names, rows: list[_Found], notes: list[str], *, ranked: bool = True
+) -> Layout:
+    """The layout of the rows; where they are not ``ranked``, splits are of any kind."""
     splits: dict[str, list[Entry]] = {split: [] for split in SPLITS}
     columns: dict[str, Mapping[str, str]] = {}
     boxes = Counter(row.key for row in rows)
@@ -254,6 +279,8 @@ def _number(tree: Tree | _Names, rows: list[_Found], notes: list[str]) -> Layout
     labelled = any(row.identity is not None for row in rows)
     with_cameras = any(row.camera is not None for row in rows)
     cameras = _camera_numbers(row.camera for row in rows)
+    distinct = dict.fromkeys(row.track for row in sorted(rows, key=lambda r: r.key))
+    tracks = {track: i for i, track in enumerate(filter(None, distinct), 1)}
     for row in rows:
         identity, camera = nobody[row.key], None
         if identity is None and labelled:
@@ -263,9 +290,10 @@ def _number(tree: Tree | _Names, rows: list[_Found], notes: list[str]) -> Layout
         name = normal_name(row.key)
         if boxes[row.key] > 1 and row.box is not None:
             name += "#" + ",".join(f"{side:g}" for side in row.box)
-        splits[row.split].append(Entry(name, row.key, identity, camera, row.box))
-        if row.others:
-            columns[name] = row.others
+        track = None if row.track is None else tracks[row.track]
+        splits[row.split].append(Entry(name, row.key, identity, camera, row.box, track))
+        if row.cells:
+            columns[name] = row.cells
     notes += _doubtful(identities, rows, nobody)
     names: dict[str, str] = {}
     for entry in (entry for entries in splits.values() for entry in entries):
@@ -275,9 +303,9 @@ def _number(tree: Tree | _Names, rows: list[_Found], notes: list[str]) -> Layout
                 "in Unicode's normal form: rename one"
             )
         names[entry.name] = str(entry.key)
-    if splits["query"] and not splits["gallery"]:
+    if ranked and splits["query"] and not splits["gallery"]:
         raise InputError(f"{tree.where}: no images in the gallery split: give both")
-    if splits["gallery"] and not splits["query"]:
+    if ranked and splits["gallery"] and not splits["query"]:
         notes.append(
             "there is no query split: the first image of each identity and camera of "
             "the gallery is a query"
@@ -340,6 +368,24 @@ def _doubtful(
             "named as Market-1501's, Duke's or MARS's are, where it is nobody"
         )
     return notes
+
+
+def _doubtful_tracks(rows: Iterable[_Found]) -> list[str]:
+    """Tracks that hold several individuals by what the table itself says, in a line."""
+    held: dict[tuple[str | None, ...], set[str]] = {}
+    for row in rows:
+        if row.track is not None and row.identity is not None:
+            held.setdefault(row.track, set()).add(row.identity)
+    several = [(track, names) for track, names in held.items() if len(names) > 1]
+    if not several:
+        return []
+    track, names = several[0]
+    first, second = sorted(names)[:2]
+    return [
+        f"{len(several):,} tracks hold several identities, such as track "
+        f"{_quoted(track[-1] or '')} with {_quoted(first)} and {_quoted(second)}: "
+        "where tracks are used they are one individual; number them apart"
+    ]
 
 
 def _examples(rows: Sequence[_Found]) -> list[str]:

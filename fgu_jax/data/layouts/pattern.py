@@ -1,30 +1,30 @@
-"""Name patterns: a glob with the groups {identity}, {camera} and {split}."""
+"""Name patterns: a glob with the groups {identity}, {camera}, {track} and {split}."""
 
 import functools
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fgu_jax.data.images import normal_name
 from fgu_jax.data.kinds import SUFFIXES
 from fgu_jax.errors import InputError
 
-GROUPS = ("identity", "camera", "split")
+GROUPS = ("identity", "camera", "track", "split")
 _TOKENS = re.compile(r"\*\*/|\*+|\?|\{[^{}]*\}|.", re.S)
 _DIGITS = "[0-9]+(?![0-9])"
 _ENDING = re.compile(r"\.([A-Za-z0-9]+)$")
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """What a name was read as.
 
     Attributes:
-      identity, camera, split: the groups; ``None`` where the pattern has none.
+      identity, camera, track, split: the groups; ``None`` where the pattern has none.
       other: identity and camera by another reading that fits as well, or ``None``.
     """
 
     identity: str | None
     camera: str | None
+    track: str | None
     split: str | None
     other: tuple[str | None, str | None] | None = None
 
@@ -40,11 +40,11 @@ class NamePattern:
     its parts are joined by ``/``. Endings of pictures compare without case.
 
     Raises:
-      InputError: a group that is not known, ``{camera}`` or ``{split}`` twice, no
-        ``{identity}``.
+      InputError: a group that is not known, one but ``{identity}`` twice, ``{split}``
+        alone.
 
     >>> NamePattern("{identity}_c{camera}*.jpg").read("black_cat_c12_0.JPG")
-    Read(identity='black_cat', camera='12', split=None, other=None)
+    Read(identity='black_cat', camera='12', track=None, split=None, other=None)
     """
 
     def __init__(self, pattern: str) -> None:
@@ -63,15 +63,18 @@ class NamePattern:
                 seen.append(group)
             elif token in "{}" or (token.startswith("{") and len(token) > 1):
                 raise self._not_understood(token)
-        if seen and "identity" not in seen:
-            raise InputError(f"pattern {pattern!r} has no {{identity}}: add one")
+        if seen == ["split"]:
+            raise InputError(
+                f"pattern {pattern!r} has {{split}} alone: splits are for evaluation, "
+                "which needs {identity}: add one"
+            )
         self.groups = frozenset(seen)
 
     def _not_understood(self, token: str) -> InputError:
         return InputError(
             f"pattern {self.pattern!r}: {token!r} is not understood; the groups are "
-            "{identity}, which may come several times, and {camera} and {split}, each "
-            "at most once"
+            "{identity}, which may come several times, and {camera}, {track} and "
+            "{split}, each at most once"
         )
 
     def read(self, path: str) -> Read | None:
@@ -91,8 +94,8 @@ class NamePattern:
                 again = rule.fullmatch(name)
                 other = found if again is None else _groups(again)
                 if other[:2] != found[:2]:
-                    return Read(*found, other=other[:2])
-            return Read(*found)
+                    return found._replace(other=other[:2])
+            return found
         return None
 
     @functools.cached_property
@@ -137,7 +140,8 @@ class NamePattern:
     def _rule(
         self, identity: str, camera: str, split: str, wild: str, flags: int = re.S
     ) -> re.Pattern:
-        kinds = {"identity": identity, "camera": camera, "split": split}
+        track = "[0-9]+(?![0-9])|[^/]+?"
+        kinds = {"identity": identity, "camera": camera, "split": split, "track": track}
         out, identities = [], 0
         for token in self._tokens:
             group = token[1:-1]
@@ -163,8 +167,9 @@ def _as(kind: str, lazy: bool) -> str:
     return kind.removesuffix("?") + ("?" if lazy else "")
 
 
-def _groups(match: re.Match[str]) -> tuple[str | None, str | None, str | None]:
+def _groups(match: re.Match[str]) -> Read:
     found = match.groupdict()
     parts = [v for k, v in found.items() if k.startswith("identity") and v is not None]
     identity = "/".join(parts) if parts else None
-    return identity, found.get("camera"), found.get("split")
+    camera, track, split = (found.get(group) for group in GROUPS[1:])
+    return Read(identity, camera, track, split)

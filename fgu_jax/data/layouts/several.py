@@ -49,7 +49,7 @@ def join_layouts(layouts: Mapping[str, Layout]) -> Layout:
     columns: dict[str, Mapping[str, str]] = {}
     found: dict[str, int] = {}
     readings: dict[str, Reading] = {}
-    cameras = 0
+    cameras = tracks = 0
     labelled = any(layout.identity_names for layout in layouts.values())
     for label, layout in layouts.items():
         entries = [e for split in layout.splits.values() for e in split]
@@ -60,7 +60,7 @@ def join_layouts(layouts: Mapping[str, Layout]) -> Layout:
                     identity = -1
                 elif identity is not None and identity > 0:
                     identity += len(names)
-                camera = entry.camera
+                camera, track = entry.camera, entry.track
                 splits[split].append(
                     dataclasses.replace(
                         entry,
@@ -68,10 +68,12 @@ def join_layouts(layouts: Mapping[str, Layout]) -> Layout:
                         key=f"{label}/{entry.key}",
                         identity=identity,
                         camera=None if camera is None else camera + cameras,
+                        track=None if track is None else track + tracks,
                     )
                 )
         names += [f"{label}/{name}" for name in layout.identity_names or ()]
         cameras += max((e.camera or 0 for e in entries), default=0) + 1
+        tracks += max((e.track or 0 for e in entries), default=0)
         columns |= {f"{label}/{name}": row for name, row in layout.columns.items()}
         for what, number in layout.found.items():
             found[what] = found.get(what, 0) + number

@@ -23,7 +23,14 @@ _ROLES: dict[str, tuple[str, ...]] = {
         *("person", "animalid", "animal", "vehicleid", "vehicle", "subjectid"),
         *("subject", "individualname", "indid"),
     ),
-    "camera": ("camera", "camid", "cameraid", "cam", "cameraname", "station"),
+    "camera": (
+        *("camera", "camid", "cameraid", "cam", "cameraname", "station", "position"),
+        *("cameratrap", "cameratrapid", "stationid"),
+    ),
+    "track": (
+        *("track", "trackid", "tracklet", "trackletid", "encounter", "encounterid"),
+        *("burst", "burstid", "sequence", "sequenceid", "seqid", "eventid"),
+    ),
     "split": ("split", "subset", "partition"),
     "bbox": ("bbox", "box", "boundingbox"),
 }
@@ -56,18 +63,19 @@ class Row:
       line: of the file, from 1.
       key: the image as the tree names it.
       identity: ``None``: nobody known.
-      camera, split: ``None`` where there is no such column, or nothing in it.
+      camera, track, split: ``None`` where there is no such column, or nothing in it.
       box: (left, top, right, bottom) in pixels; ``None``: the whole image.
-      others: columns that nothing asks for.
+      cells: of all its columns, as they stand there.
     """
 
     line: int
     key: str
     identity: str | None
     camera: str | None
+    track: str | None
     split: str | None
     box: Box | None
-    others: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,8 @@ def read_rows(text: str, pictures: Collection[str], where: str) -> Table:
 
     The columns are known by several names each, in any case and with blanks around
     them: image (or path, file, filename, ...), and any of identity (individual_id, pid,
-    name, ...), camera (camid, ...), split, bbox (x, y, width, height).
+    name, ...), camera (camid, ...), track (encounter, ...), split, bbox (x, y, width,
+    height).
 
     Args:
       text: the table, with commas, semicolons, tabs or bars.
@@ -168,8 +177,10 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
         camera = value.get("camera") or None
         if "camera" in at and camera is None and identity is not None:
             raise InputError(f"the CSV, line {line}: no camera for {value['image']!r}")
-        others = {names[i]: cells[i] for i in unused}
-        rows.append(Row(line, key, identity, camera, split, box, others))
+        track = value.get("track")
+        track = None if track is None or track.casefold() in NOBODY else track
+        whole = {name: cells[i] for i, name in enumerate(names) if name}
+        rows.append(Row(line, key, identity, camera, track, split, box, whole))
     if not lines:
         raise InputError("the CSV lists no images")
     if not rows:
@@ -310,7 +321,7 @@ def _roles(
     if "image" not in found:
         raise InputError(
             f"the CSV has columns {_listed(names) or '(none)'}: it needs image (or "
-            "path, file, filename), and may have identity, camera, split, bbox"
+            "path, file, filename), and may have identity, camera, track, split, bbox"
         )
     notes = []
     for role, known in _WEAK.items():

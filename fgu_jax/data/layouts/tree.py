@@ -213,7 +213,8 @@ class Entry:
     """One image of a split: its name in the split, its key in the tree, its labels.
 
     ``box`` is (left, top, right, bottom) in pixels of the upright picture, where the
-    image is a part of it.
+    image is a part of it. Images of equal ``track`` show one individual: a burst of a
+    camera, a tracklet, an encounter.
     """
 
     name: str
@@ -221,6 +222,7 @@ class Entry:
     identity: int | None = None
     camera: int | None = None
     box: tuple[float, float, float, float] | None = None
+    track: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +230,7 @@ class Layout:
     """What a tree holds: entries a split, and what was counted on the way.
 
     ``splits`` has ``train``, ``query``, ``gallery``; identity -1 is junk. ``columns``
-    are those of a table that nothing here asks for, a row by an image's name.
+    are those of a table, as they stand in it, a row by an image's name.
     """
 
     splits: Mapping[str, list[Entry]]

@@ -91,17 +91,19 @@ def _layout(metadata: Mapping, where: str) -> Layout:
     splits: dict[str, list[Entry]] = {"train": [], "query": [], "gallery": []}
     for split, entries in splits.items():
         rows = metadata["splits"][split]
-        columns = (rows["names"], rows["identities"], rows["cameras"])
-        for i, (name, identity, camera) in enumerate(zip(*columns, strict=True)):
-            known = [value for value in (identity, camera) if value is not None]
+        tracks = rows.get("tracks") or [None] * len(rows["names"])
+        columns = (rows["names"], rows["identities"], rows["cameras"], tracks)
+        for i, (name, identity, camera, track) in enumerate(zip(*columns, strict=True)):
+            known = [v for v in (identity, camera, track) if v is not None]
             if type(name) is not str or any(type(value) is not int for value in known):
                 raise ValueError(f"{split} record {i}")
-            entries.append(Entry(name, f"{split}/{i}", identity, camera))
+            entries.append(Entry(name, f"{split}/{i}", identity, camera, None, track))
     names = metadata["identity_names"]
     return Layout(
         splits=splits,
         found=dict(metadata["found"]),
         identity_names=None if names is None else tuple(names),
+        columns=metadata.get("columns", {}),
         reading=Reading(
             where=where,
             taken=sum(map(len, splits.values())),

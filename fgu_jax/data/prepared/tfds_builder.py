@@ -161,6 +161,7 @@ def describe(layout: Layout, tree: Tree) -> dict:
             "identities": [entry.identity for entry in entries],
             "cameras": [entry.camera for entry in entries],
         }
+        | _tracks(entries)
         for split, entries in (
             (split, in_row_order(entries)) for split, entries in layout.splits.items()
         )
@@ -172,4 +173,10 @@ def describe(layout: Layout, tree: Tree) -> dict:
         "digest": digest,
         "found": dict(layout.found),
         "identity_names": None if names is None else list(names),
+        "columns": {name: dict(row) for name, row in layout.columns.items()},
     }
+
+
+def _tracks(entries: list[Entry]) -> dict[str, list[int | None]]:
+    tracks = [entry.track for entry in entries]
+    return {"tracks": tracks} if any(track is not None for track in tracks) else {}

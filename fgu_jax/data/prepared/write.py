@@ -119,11 +119,11 @@ def prepare(
     return _skipping(replace(report, again=False), skipped)
 
 
-def _layout(name: str, tree: Tree, labels: dict[str, str | None]) -> Layout:
+def _layout(name: str, tree: Tree, labels: Mapping[str, str | None]) -> Layout:
     if name == "synthetic":
         return read_market(tree, MARKET)
     if name == "folder":
-        return read_folder(tree, **labels)
+        return read_folder(tree, pattern=labels["pattern"], table=labels["table"])
     return PUBLISHED[name].layout(tree)
 
 
