@@ -11,11 +11,19 @@ from fgu_jax.clustering.answered import kept_apart, with_their_clusters
 from fgu_jax.clustering.cameras import centred
 from fgu_jax.clustering.confidence import Standing, standing
 from fgu_jax.clustering.graph import Graph, graph_of, unit_features
+from fgu_jax.clustering.known import put_beside
 from fgu_jax.clustering.linkage import check_wanted, into
-from fgu_jax.clustering.links import Pairs, as_pairs, start
+from fgu_jax.clustering.links import (
+    Pairs,
+    as_pairs,
+    in_one,
+    owner_of_groups,
+    start,
+)
 from fgu_jax.clustering.merges import Tree, tree
 from fgu_jax.clustering.metric import learnt
 from fgu_jax.clustering.tracks import pairs_of_tracks, track_groups, track_means
+from fgu_jax.errors import InputError
 from fgu_jax.retrieval.protocol import as_labels
 
 MAX_DISTANCE = 0.73
@@ -100,6 +108,7 @@ def cluster(
     tracks: ArrayLike | None = None,
     must_link: Pairs = (),
     cannot_link: Pairs = (),
+    known: ArrayLike | None = None,
 ) -> np.ndarray:
     """Clusters of images: average linkage on ``neighbour_graph``, both at defaults.
 
@@ -115,6 +124,8 @@ def cluster(
         clusters that they would be in; the two alone, where a cannot-link keeps others
         of these clusters apart. What they teach of the features is used (``learnt``).
       cannot_link: pairs of rows that never end in one cluster.
+      known: int [N], clusters that stay as they are, -1 for new images: these are put
+        into them or into new ones.
 
     Returns:
       NumPy int32 [N], dense, numbered by first appearance.
@@ -135,6 +146,7 @@ def cluster(
         tracks=tracks,
         must_link=must_link,
         cannot_link=cannot_link,
+        known=known,
     )
     return found.labels
 
@@ -150,6 +162,7 @@ def clustering(
     tracks: ArrayLike | None = None,
     must_link: Pairs = (),
     cannot_link: Pairs = (),
+    known: ArrayLike | None = None,
 ) -> Clustering:
     """``cluster``, with the graph, the tree and the scale that it was made at.
 
@@ -162,6 +175,11 @@ def clustering(
         groups = track_groups(tracks, len(unit))
         must = pairs_of_tracks(must_link, groups, "must_link", apart=False)
         cannot = pairs_of_tracks(cannot_link, groups, "cannot_link", apart=True)
+        known_of_groups = None
+        if known is not None:
+            held = as_labels(known, "known", len(unit))
+            must = np.concatenate([must, groups[in_one(held)].astype(np.int64)])
+            known_of_groups = owner_of_groups(groups, held)
         made = clustering(
             track_means(unit, groups),
             max_distance=max_distance,
@@ -170,6 +188,7 @@ def clustering(
             k2=k2,
             must_link=must,
             cannot_link=cannot,
+            known=known_of_groups,
         )
         return replace(made, labels=made.labels[groups], tracks=groups)
     if max_distance is None and num_clusters is None:
@@ -178,6 +197,15 @@ def clustering(
     graph = graph_of(features, k1=k1, k2=k2, cameras=cameras)
     count = graph.similarities.shape[0]
     check_wanted(count, max_distance, num_clusters)
+    if known is not None:
+        unit = unit_features(features)
+        if cameras is not None:
+            unit = centred(unit, as_labels(cameras, "cameras", count))
+        links = (
+            as_pairs(must_link, "must_link", count),
+            as_pairs(cannot_link, "cannot_link", count),
+        )
+        return _beside_known(unit, graph, max_distance, links, known)
     made = _of_graph(graph, *stop, must_link, cannot_link)
     must = as_pairs(must_link, "must_link", count)
     must = must[must[:, 0] != must[:, 1]]
@@ -190,6 +218,28 @@ def clustering(
         taught = graph_of(learnt(unit, made.labels, must), k1=k1, k2=k2)
         made = _of_graph(taught, *stop, must_link, cannot_link)
     return made
+
+
+def _beside_known(
+    unit: np.ndarray,
+    graph: Graph,
+    max_distance: float | None,
+    links: tuple[np.ndarray, np.ndarray],
+    known: ArrayLike,
+) -> Clustering:
+    held = as_labels(known, "known", len(unit))
+    if max_distance is None:
+        raise InputError("num_clusters with known clusters: give max_distance")
+    found = tree(
+        graph.similarities,
+        max_distance=max(max_distance, _FEWEST),
+        must_link=links[0],
+        cannot_link=links[1],
+        known=held,
+    )
+    cut = _up_to(found, max_distance)
+    labels = put_beside(unit, graph.similarities, cut, held, links)
+    return Clustering(labels, graph, found)
 
 
 def _of_graph(

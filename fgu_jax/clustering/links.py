@@ -33,6 +33,43 @@ def joined(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return by_first_row(sp.csgraph.connected_components(ties, directed=False)[1])
 
 
+def in_one(labels: np.ndarray) -> np.ndarray:
+    """Int64 [P, 2]: each row of a cluster, and the next one of it; -1 is no cluster.
+
+    >>> in_one(np.array([4, -1, 4, -1, 4])).tolist()
+    [[0, 2], [2, 4]]
+    """
+    order = np.argsort(labels, kind="stable")
+    same = labels[order[1:]] == labels[order[:-1]]
+    same &= labels[order[1:]] >= 0
+    return np.stack([order[:-1][same], order[1:][same]], axis=1).astype(np.int64)
+
+
+def owner_of_groups(groups: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    """Int64 [C]: the known cluster of each group's rows, -1 where they are of none.
+
+    Raises:
+      InputError: a group that holds rows of two known clusters.
+
+    >>> owner_of_groups(np.array([0, 1, 1, 2]), np.array([5, -1, 3, -1])).tolist()
+    [5, 3, -1]
+    """
+    owner = np.full(int(groups.max(initial=-1)) + 1, -1, np.int64)
+    if known is None:
+        return owner
+    rows = np.flatnonzero(known >= 0)
+    owner[groups[rows]] = known[rows]
+    wrong = rows[owner[groups[rows]] != known[rows]]
+    if len(wrong):
+        i = wrong[0]
+        j = rows[(groups[rows] == groups[i]) & (known[rows] != known[i])][0]
+        raise InputError(
+            f"must_link joins rows {i} and {j}, which are of two known clusters: take "
+            "the link back, or cluster without the known ones"
+        )
+    return owner
+
+
 def as_pairs(pairs: Pairs, name: str, count: int) -> np.ndarray:
     """``pairs`` as int64 [P, 2] of rows 0..count-1.
 

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from fgu_jax.clustering import links
 from fgu_jax.clustering.links import Pairs
 from fgu_jax.errors import InputError
+from fgu_jax.retrieval.protocol import as_labels
 
 _JOIN = {"average": np.add, "complete": np.minimum}
 MERGE = np.dtype([("first", "i8"), ("second", "i8"), ("similarity", "f8")])
@@ -77,8 +79,13 @@ def tree(
     max_distance: float = 1.0,
     must_link: Pairs = (),
     cannot_link: Pairs = (),
+    known: ArrayLike | None = None,
 ) -> Tree:
     """The merges of at most ``max_distance``; arguments as of ``average_linkage``.
+
+    ``known``, int [N], is the cluster that a row is in and stays in, -1 where there is
+    none: rows of one are together from the start, and two of them never merge. With
+    it ``max_distance`` is below 1.
 
     >>> path = sp.csr_array([[0, 0.9, 0], [0.9, 0, 0.4], [0, 0.4, 0]])
     >>> found = tree(path)
@@ -88,14 +95,25 @@ def tree(
     if linkage not in _JOIN:
         raise InputError(f"linkage is {linkage!r}: choose {', '.join(_JOIN)}")
     upper = as_upper(graph)
+    held = None
+    if known is not None:
+        if max_distance >= 1:
+            raise InputError(
+                f"max_distance is {max_distance} with known clusters: give less than 1"
+            )
+        held = as_labels(known, "known", upper.shape[0])
+        must_link = np.concatenate(
+            [links.as_pairs(must_link, "must_link", len(held)), links.in_one(held)]
+        )
     groups, apart = links.start(upper.shape[0], must_link, cannot_link)
+    owner = links.owner_of_groups(groups, held)
     first_row = np.unique(groups, return_index=True)[1].astype(np.int64)
     size = np.bincount(groups, minlength=len(first_row)).astype(np.float64)
     low, high = np.sort(groups[np.stack([upper.row, upper.col])], axis=0)
     pairs = np.ones(len(low)) if linkage == "complete" else None
     edges = _Edges(low, high, upper.data, pairs)
     edges = edges.joined_by(np.arange(len(first_row)), linkage)
-    merges = _rounds(edges, size, apart, linkage, max_distance)
+    merges = _rounds(edges, size, apart, owner, linkage, max_distance)
     if max_distance >= 1:
         merges = np.concatenate([merges, with_nothing_in_common(merges, size, apart)])
     # In exact arithmetic this is the greedy order; where rounding has put a merge a
@@ -148,9 +166,17 @@ class _Edges:
 
 
 def _rounds(
-    edges: _Edges, size: np.ndarray, apart: np.ndarray, linkage: str, far: float
+    edges: _Edges,
+    size: np.ndarray,
+    apart: np.ndarray,
+    owner: np.ndarray,
+    linkage: str,
+    far: float,
 ) -> np.ndarray:
-    """Merges of clusters that share an edge, numbered as ``size`` is."""
+    """Merges of clusters that share an edge, numbered as ``size`` is.
+
+    ``owner`` is the known cluster that each holds, -1 where it holds none.
+    """
     name = np.arange(len(size))  # of the clusters that are left
     done = [np.empty(0, MERGE)]
     while len(edges.low):
@@ -159,6 +185,8 @@ def _rounds(
             code = edges.low * len(size) + edges.high
             forbidden = np.isin(code, apart[:, 0] * len(size) + apart[:, 1])
             edges = edges.only(~forbidden)
+        low, high = owner[edges.low], owner[edges.high]
+        edges = edges.only((low == high) | (low < 0) | (high < 0))
         similarity = edges.similarity(size, linkage)
         best, mate = _most_similar(edges, similarity, len(size))
         near = (best > 0) & (1 - best <= far)
@@ -180,7 +208,9 @@ def _rounds(
         edges = edges.only(near[edges.low] & near[edges.high])
         size = size.copy()
         size[first] += size[second]
-        size, name = size[left], name[left]
+        owner = owner.copy()
+        owner[first] = np.maximum(owner[first], owner[second])
+        size, name, owner = size[left], name[left], owner[left]
         cluster = number[root]
         apart = cluster[apart]
         apart = np.unique(np.sort(apart[(apart >= 0).all(axis=1)], axis=1), axis=0)

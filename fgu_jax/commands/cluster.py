@@ -1,6 +1,7 @@
 """Which images show the same individual: clusters of a folder, or of any features."""
 
 import argparse
+import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,17 @@ def parser(prog: str = "cluster.py") -> Parser:
         "by name; what changed by it is told",
     )
     add(
+        "--known",
+        metavar="FILE",
+        help="a clusters.csv whose clusters stay as they are: new images are put into "
+        "them, or into new ones",
+    )
+    add(
+        "--known_features",
+        metavar="FILE",
+        help="features of the images of --known that are not among the new ones",
+    )
+    add(
         "--part",
         choices=("fused", "global", "local"),
         help="which feature of the network (fused)",
@@ -92,6 +104,7 @@ def cluster(arguments: argparse.Namespace) -> None:
         scored,
         suggested,
     )
+    from fgu_jax.inference.beside import beside_known
     from fgu_jax.progress import bar
     from fgu_jax.runs.answers import read_answers
     from fgu_jax.runs.clusters import write_clusters
@@ -111,10 +124,17 @@ def cluster(arguments: argparse.Namespace) -> None:
             f"--use_cameras, but {arguments.pattern!r} tells no camera: add {{camera}} "
             "to it, or leave --use_cameras out"
         )
+    known, beside, notes = None, None, list[str]()
+    if arguments.known is not None:
+        beside = beside_known(found, arguments.known, arguments.known_features)
+        found, known = beside.features, beside.known
     answers = read_answers(arguments.answers, found.names)
     together = Together(answers)
     if not arguments.ignore_tracks:
         together = with_tracks(answers, found.labels, found.pictures)
+    if beside is not None and together.tracks is not None:
+        tracks, notes = beside.without_torn_tracks(together.tracks)
+        together = dataclasses.replace(together, tracks=tracks)
     of_features = functools.partial(
         clustering,
         found.features,
@@ -122,6 +142,7 @@ def cluster(arguments: argparse.Namespace) -> None:
         num_clusters=arguments.clusters,
         cameras=cameras if arguments.use_cameras else None,
         tracks=together.tracks,
+        known=known,
     )
     made = of_features(must_link=together.must_link, cannot_link=together.cannot_link)
     who = suggested(made.labels, found.labels, found.identity_names)
@@ -130,11 +151,15 @@ def cluster(arguments: argparse.Namespace) -> None:
         found.names,
         made.labels,
         made.standing,
-        individuals=answers.name_of_clusters(made.labels),
+        individuals=(beside.individuals(made.labels) if beside else {})
+        | answers.name_of_clusters(made.labels),
+        called=beside and beside.called(made.labels),
         suggested=who,
         columns=found.columns,
     )
-    told = [*together.lines(), *lines(made, scored(made.labels, found.labels))]
+    told = [*notes, *together.lines(), *lines(made, scored(made.labels, found.labels))]
+    if beside is not None:
+        told.append(beside.line(made.labels))
     if who is not None:
         told.append(about_suggestions(made.labels, who))
     if arguments.answers is not None:
@@ -172,6 +197,20 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.distance is not None and not 0 <= arguments.distance <= 1:
         raise InputError(
             f"distance is {arguments.distance}: give 0 to 1, a mean Jaccard distance"
+        )
+    if "known_features" in given and "known" not in given:
+        raise InputError(
+            "--known_features without --known: give the clusters.csv of their images"
+        )
+    if {"known_features", "use_cameras"} <= given.keys():
+        raise InputError(
+            "--use_cameras with --known_features, whose cameras are not known: give "
+            "--images or --features in which the known images are, too"
+        )
+    if {"known", "clusters"} <= given.keys():
+        raise InputError(
+            "--clusters with --known: how many there will be is not known before; give "
+            "--distance, or leave it out"
         )
     if arguments.clusters is not None and arguments.clusters < 1:
         raise InputError(f"clusters is {arguments.clusters}: give 1 or more")

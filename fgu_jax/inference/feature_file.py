@@ -43,6 +43,7 @@ class Features:
       identity_names: what identity ``i`` is called is ``identity_names[i - 1]``.
       columns: of a table of labels, as it has them, a row by an image's name.
       pictures: [N], the files that images are, or are cut from; () where each is one.
+      identity: of the network, ``Embedder.identity``; empty where nobody says.
     """
 
     names: tuple[str, ...]
@@ -53,6 +54,7 @@ class Features:
     identity_names: tuple[str, ...] = ()
     columns: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     pictures: tuple[str | int, ...] = ()
+    identity: str = ""
 
 
 def write_features(
@@ -163,9 +165,9 @@ def read_features(
             f"{short(twice[0])}: give each image one row"
         )
     unit = _checked(features, listed)
-    pictures = tuple(map(picture_of, listed))
+    pictures, identity = tuple(map(picture_of, listed)), _identity(arrays)
     if pattern is None and table is None:
-        return Features(listed, unit, pictures=pictures)
+        return Features(listed, unit, pictures=pictures, identity=identity)
     entries, layout, notes = read_names(
         listed, str(path), pattern=pattern, table=read_table(table)
     )
@@ -181,7 +183,19 @@ def read_features(
             if entry is not None
         },
         pictures=pictures,
+        identity=identity,
     )
+
+
+def _identity(arrays: dict[str, np.ndarray]) -> str:
+    """The network that a file says its features are of: ``write_features``."""
+    run = arrays.get("run")
+    if run is None or run.dtype.kind != "U" or run.ndim:
+        return ""
+    try:
+        return str(json.loads(run.item())["identity"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -53,4 +53,5 @@ def embed_folder(
         identity_names=dataset.identity_names or (),
         columns=dataset.columns,
         pictures=dataset.train.keys,
+        identity=embedder.identity,
     )

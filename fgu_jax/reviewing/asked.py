@@ -116,7 +116,14 @@ def rows_of(table: Table, names: tuple[str, ...], where: str) -> Table:
     labels = by_first_row(old)
     new = dict(zip(old.tolist(), labels.tolist(), strict=True))
     nearest = [new.get(other, -1) for other in table.nearest[rows].tolist()]
-    return Table(names, labels, table.confidence[rows], np.array(nearest, np.int32))
+    return Table(
+        names,
+        labels,
+        table.confidence[rows],
+        np.array(nearest, np.int32),
+        tuple(table.called[cluster] for cluster in new),
+        {new[k]: name for k, name in table.individuals.items() if k in new},
+    )
 
 
 def _alike(graph: sp.csr_array, labels: np.ndarray) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,12 +27,16 @@ class Table(NamedTuple):
       clusters: int32 [N], dense, numbered by first appearance.
       confidence: float64 [N], 0..1.
       nearest: int32 [N], of ``clusters``; -1 where there is none.
+      called: [C], what the file calls each cluster.
+      individuals: names of clusters, where the file has a column ``NAME``.
     """
 
     names: tuple[str, ...]
     clusters: np.ndarray
     confidence: np.ndarray
     nearest: np.ndarray
+    called: tuple[str, ...]
+    individuals: Mapping[int, str]
 
 
 def read_clusters(path: Path) -> Table:
@@ -56,6 +60,7 @@ def read_clusters(path: Path) -> Table:
             f"{path} has no column {missing[0]!r}: give a clusters.csv of cluster.py"
         )
     rows: dict[str, tuple[str, float, str]] = {}
+    individuals: dict[str, str] = {}
     for line in reader:
         where = f"{path}, line {reader.line_num}"
         if not line["cluster"]:
@@ -72,6 +77,8 @@ def read_clusters(path: Path) -> Table:
         if not 0 <= confidence <= 1:
             raise InputError(f"{where}: confidence is {short(sure)}: give 0 to 1")
         other = line.get("nearest_cluster") or ""
+        if line.get(NAME):
+            individuals[line["cluster"]] = line[NAME]
         rows[line["image"]] = (line["cluster"], confidence, other)
     if not rows:
         raise InputError(f"{path} holds no image: give a clusters.csv of cluster.py")
@@ -82,6 +89,8 @@ def read_clusters(path: Path) -> Table:
         np.array([number[name] for name in called], np.int32),
         np.array(sure_of),
         np.array([number.get(name, -1) for name in near], np.int32),
+        tuple(number),
+        {number[called]: name for called, name in individuals.items()},
     )
 
 
@@ -94,6 +103,7 @@ def write_clusters(
     individuals: Mapping[int, str] | None = None,
     suggested: Mapping[int, str] | None = None,
     columns: Mapping[str, Mapping[str, str]] | None = None,
+    called: Sequence[str] | None = None,
 ) -> None:
     """``clusters.csv``: ``COLUMNS`` and what else is known; whole, or not at all.
 
@@ -109,23 +119,25 @@ def write_clusters(
         for images of clusters that hold nobody known.
       columns: further columns of the images, by their names, put after ours; one whose
         name is ours comes out as ``table_NAME``.
+      called: [C], what clusters are called; none: by their numbers.
 
     Raises:
       InputError: it cannot be written.
     """
     sure = (f"{value:.4f}" for value in standing.confidence)
-    nearest = ("" if other < 0 else int(other) for other in standing.nearest)
+    said = called or [str(cluster) for cluster in range(clusters.max(initial=-1) + 1)]
+    nearest = ("" if other < 0 else said[other] for other in standing.nearest)
     with (
         whole_file(path) as scratch,
         scratch.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f,
     ):
         of_image = columns or {}
         others = tuple(dict.fromkeys(name for row in of_image.values() for name in row))
-        called = tuple(f"table_{name}" if name in _OWN else name for name in others)
+        headers = tuple(f"table_{name}" if name in _OWN else name for name in others)
         writer = csv.writer(f)
         named = (NAME,) if individuals else ()
         writer.writerow(
-            (*COLUMNS, *named, *(() if suggested is None else SUGGESTED), *called)
+            (*COLUMNS, *named, *(() if suggested is None else SUGGESTED), *headers)
         )
         for line in zip(names, clusters.tolist(), sure, nearest, strict=True):
             image, cluster = line[:2]
@@ -134,4 +146,5 @@ def write_clusters(
                 new = "no" if cluster in suggested else "yes"
                 own += [suggested.get(cluster, ""), new]
             row = of_image.get(image, {})
-            writer.writerow((*line, *own, *(row.get(name, "") for name in others)))
+            out = (image, said[cluster], *line[2:], *own)
+            writer.writerow((*out, *(row.get(name, "") for name in others)))

@@ -7,6 +7,7 @@ from jax.sharding import Mesh
 from fgu_jax import clustering
 from fgu_jax.clustering.cameras import centred
 from fgu_jax.clustering.kmeans import kmeans, reliable_samples
+from fgu_jax.clustering.links import in_one
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 from fgu_jax.inference.passes import fused
@@ -177,7 +178,7 @@ def _by_neighbourhoods(
     else:
         complete = config.merge_criterion == "max"
         link = clustering.complete_linkage if complete else clustering.average_linkage
-        together = _pairs(labels) if config.merge_from == "clusters" else ()
+        together = in_one(labels) if config.merge_from == "clusters" else ()
         found = link(graph, max_distance=farthest, must_link=together)
     found = clustering.with_those_alone(found)
     return without_those_alone(found) if config.alone == "left_out" else found
@@ -197,14 +198,6 @@ def _honouring(
         cannot_link=together.cannot_link,
     ).labels
     return without_those_alone(found) if config.alone == "left_out" else found
-
-
-def _pairs(labels: np.ndarray) -> np.ndarray:
-    """Rows [P, 2] that share a cluster: each image, and the next one of its own."""
-    order = np.argsort(labels, kind="stable")
-    same = labels[order[1:]] == labels[order[:-1]]
-    same &= labels[order[1:]] >= 0
-    return np.stack([order[:-1][same], order[1:][same]], axis=1)
 
 
 def without_those_alone(labels: np.ndarray) -> np.ndarray:

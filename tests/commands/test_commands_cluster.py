@@ -7,6 +7,9 @@ import pytest
 
 from fgu_jax.clustering import clustering, compare
 from fgu_jax.data import load_dataset
+from fgu_jax.errors import InputError
+from fgu_jax.inference.beside import beside_known
+from fgu_jax.inference.feature_file import read_features
 
 
 def _read(path):
@@ -249,3 +252,104 @@ def test_boxes_of_one_picture_are_kept_apart(by_features):
     assert code == 0
     assert "1 pairs were seen in one picture and are kept apart" in out
     assert rows[0]["cluster"] != rows[1]["cluster"]
+
+
+@pytest.fixture
+def known_file(tmp_path):
+    """A clusters.csv of the first 48 of 60 images, in clusters of its own names."""
+    path = tmp_path / "known.csv"
+    names = [
+        f"{i:02}_c{row % 3}_{row}.jpg" for row, i in enumerate(np.repeat(range(10), 6))
+    ]
+    rows = [
+        f"{name},{'7' if n < 6 else f'k{n // 6}'},0.9,,{'Ada' if n < 6 else ''}"
+        for n, name in enumerate(names)
+        if n % 6 < 4 and n < 48
+    ]
+    path.write_text("\n".join(["image,cluster,confidence,nearest_cluster,name", *rows]))
+    return path
+
+
+def test_new_images_beside_known_clusters(by_features, known_file):
+    code, out, err, rows = by_features(f"--known={known_file}")
+    assert (code, err) == (0, "")
+    said = [row["cluster"] for row in rows]
+    for n in range(48):  # the two new images of each are put to the four known ones
+        assert said[n] == ("7" if n < 6 else f"k{n // 6}")
+        assert rows[n]["name"] == ("Ada" if n < 6 else "")
+    assert set(said[48:54]) == {"8"}  # the next number that nobody has
+    assert set(said[54:]) == {"9"}
+    assert {row["nearest_cluster"] for row in rows} <= {*said, ""}
+    assert (
+        "32 images of 8 known clusters stay; of 28 new images 16 are put into 8 of "
+        "them, 12 into 2 new ones"
+    ) in out
+
+
+def test_known_images_with_features_of_their_own(by_features, known_file, tmp_path):
+    by_features()
+    with np.load(tmp_path / "f.npz") as file:
+        names, features = file["names"], file["features"]
+    old = np.array([n % 6 < 4 and n < 48 for n in range(60)])
+    np.savez(tmp_path / "old.npz", names=names[old], features=features[old])
+    flags = (f"--known={known_file}", "--overwrite")
+    code, _, err, _ = by_features(*flags, names=names[~old], rows=features[~old])
+    assert code == 2
+    assert "32 of 32 images of" in err
+    assert "give --known_features=FILE" in err
+    code, out, _, rows = by_features(
+        *flags,
+        f"--known_features={tmp_path / 'old.npz'}",
+        names=names[~old],
+        rows=features[~old],
+    )
+    assert code == 0
+    assert "of 28 new images 16 are put into 8" in out
+    assert [row["image"] for row in rows] == [*names[old], *names[~old]]
+    np.savez(tmp_path / "old.npz", names=names[old], features=features[old][:, :9])
+    code, _, err, _ = by_features(
+        *flags,
+        f"--known_features={tmp_path / 'old.npz'}",
+        names=names[~old],
+        rows=features[~old],
+    )
+    assert code == 2
+    assert "has 9 numbers an image and the new images 16: embed both" in err
+    run = '{{"identity": "{}"}}'
+    for name, x, who in (
+        ("old", features[old], "aaaaaaaab"),
+        ("f", features[~old], "c"),
+    ):
+        np.savez(
+            tmp_path / f"{name}.npz",
+            names=names[old if name == "old" else ~old],
+            features=x,
+            run=np.array(run.format(who)),
+        )
+    with pytest.raises(InputError, match="is of network aaaaaaaa and the new images'"):
+        beside_known(
+            read_features(tmp_path / "f.npz"), known_file, tmp_path / "old.npz"
+        )
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--known_features=x.npz"], "--known_features without --known"),
+        (["--known=k.csv", "--clusters=4"], "--clusters with --known"),
+        (["--known=nothing.csv"], "nothing.csv cannot be read"),
+    ],
+)
+def test_known_flags_that_do_not_go_together(by_features, flags, says):
+    code, _, err, _ = by_features(*flags)
+    assert code == 2
+    assert says in err
+
+
+def test_nothing_new_beside_known_clusters(by_features, tmp_path):
+    by_features()
+    code, _, err, _ = by_features(
+        f"--known={tmp_path / 'clusters.csv'}", f"--output={tmp_path / 'again.csv'}"
+    )
+    assert code == 2
+    assert "all 60 images are in" in err
