@@ -76,7 +76,9 @@ def load_pretrained(
       InputError: an unknown backbone, a size that it does not take, weights that cannot
         be had or do not fit.
     """
-    images_at_once(backbone, image_height, image_width, BLOCK)  # refuses, before reading
+    images_at_once(
+        backbone, image_height, image_width, BLOCK
+    )  # refuses, before reading
     init = published(backbone) if init is None else init
     if init == "random":
         raise InputError(
