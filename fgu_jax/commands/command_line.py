@@ -78,7 +78,7 @@ def add_field_flag(
 def add_folder_flags(parser: argparse.ArgumentParser, output: str) -> None:
     """The flags of commands that embed a folder of images with a trained network."""
     add = parser.add_argument
-    add("--checkpoint", required=True, help="a run's folder, or an exported one")
+    add("--checkpoint", help="a run's folder, or an exported one")
     add("--images", required=True, help="any tree of images")
     add("--output", required=True, help=output)
 

@@ -14,7 +14,7 @@ from fgu_jax.data import Images, ImageSet, given, open_images
 from fgu_jax.data.images import describe_bad
 from fgu_jax.errors import InputError
 from fgu_jax.inference.network import build_network
-from fgu_jax.inference.passes import PARTS, Embedding
+from fgu_jax.inference.passes import BLOCK, PARTS, Embedding
 from fgu_jax.inference.trained import read_trained
 from fgu_jax.parallel.mesh import make_mesh, replicate
 from fgu_jax.progress import Progress
@@ -27,17 +27,43 @@ class Embedder:
       config: of the run that trained the network.
       size: (height, width) in pixels that images are resized to.
       step: how many batches the network was trained on; None where nobody counted.
+      parts_known: which features it has, of ``PARTS``, the best first.
     """
+
+    config: Any  # a Config, where the network was trained here
+    step: int | None = None
+    parts_known: tuple[str, ...] = PARTS
 
     def __init__(
         self, config: Config, variables: dict[str, Any], step: int | None = None
     ):
+        known_by = [getattr(config, name) for name in fields_of("network")]
+        self._prepare(config, build_network(config), variables, known_by)
+        self.step = step
+
+    def _prepare(
+        self,
+        config: Any,
+        network: Any,
+        variables: dict[str, Any],
+        known_by: list[Any],
+        block: int = BLOCK,
+    ) -> None:
+        """Takes in a network: what decides it, its module, its weights.
+
+        Args:
+          config: has ``image_height``, ``image_width`` and ``to_json``.
+          network: a Flax module that gives ``Features``.
+          variables: ``params`` and ``batch_stats``.
+          known_by: the values that go into ``identity``.
+          block: images in a compiled call.
+        """
         mesh = make_mesh(1)  # the same features whatever the number of devices
         self.config = config
-        self.step = step
         self.size = (config.image_height, config.image_width)
+        self._known_by = known_by
         self._variables = replicate(variables, mesh)
-        self._embedding = Embedding(build_network(config), mesh)
+        self._embedding = Embedding(network, mesh, block)
 
     def __call__(
         self,
@@ -61,18 +87,23 @@ class Embedder:
         Raises:
           InputError: images of another type or shape, an unknown part.
         """
-        if part not in PARTS:
-            raise InputError(f"part is {part!r}: choose {' or '.join(PARTS)}")
+        self.check_part(part)
         listed = images if given.is_one_array(images) else given.as_list(images)
         rows = np.empty((len(listed), *self.size, 3), np.uint8)
         for row, image in enumerate(listed):
             rows[row] = given.sized(image, *self.size, what=f"image {row}")
         return self._parts(rows, (part,), progress)[part]
 
+    def check_part(self, part: str) -> None:
+        """Raises ``InputError`` unless the network has a feature called ``part``."""
+        if part not in self.parts_known:
+            known = " or ".join(self.parts_known)
+            raise InputError(f"part is {part!r}: choose {known}")
+
     def of_set(
         self,
         images: ImageSet,
-        parts: tuple[str, ...] = PARTS,
+        parts: tuple[str, ...] | None = None,
         *,
         stream: Literal["auto", "always", "never"] = "auto",
         progress: Progress | None = None,
@@ -84,7 +115,7 @@ class Embedder:
 
         Args:
           images: decoded to ``size``.
-          parts: of ``fused``, ``global`` and ``local``.
+          parts: of ``fused``, ``global`` and ``local``; none: all that there are.
           stream: as in ``data.open_images``; the features are the same.
           progress: called with (done, total, what).
 
@@ -93,8 +124,11 @@ class Embedder:
 
         Raises:
           InputError: images that cannot be read; all are looked for before the first
-            name is told.
+            name is told. A part that the network does not have.
         """
+        parts = self.parts_known if parts is None else parts
+        for part in parts:
+            self.check_part(part)
         opened = open_images(images, *self.size, stream=stream, progress=progress)
         try:
             return self._parts(opened, parts, progress)
@@ -114,8 +148,8 @@ class Embedder:
     @functools.cached_property
     def identity(self) -> str:
         """Hexadecimal digest of network and weights: what features are known by."""
-        fields = [getattr(self.config, name) for name in fields_of("network")]
-        digest = hashlib.blake2b(repr((__version__, fields)).encode(), digest_size=16)
+        known_by = repr((__version__, self._known_by))
+        digest = hashlib.blake2b(known_by.encode(), digest_size=16)
         leaves, _ = jax.tree.flatten_with_path(jax.device_get(self._variables))
         for path, leaf in leaves:
             digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype}".encode())

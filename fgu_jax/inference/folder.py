@@ -22,7 +22,7 @@ def embed_folder(
     """Features of every image below a folder, whatever its size.
 
     Args:
-      embedder: from ``fgu_jax.load``.
+      embedder: from ``fgu_jax.load`` or ``load_pretrained``.
       folder: any tree of images.
       part: ``fused``, ``global`` or ``local``.
       skip_bad: leave out images that cannot be read, and name them.

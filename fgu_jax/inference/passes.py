@@ -21,10 +21,10 @@ STATISTICS_IMAGES = 4096
 class Embedding:
     """Compiled passes of one network over one mesh, by blocks of one fixed shape."""
 
-    def __init__(self, network: Any, mesh: Mesh):
+    def __init__(self, network: Any, mesh: Mesh, block: int = BLOCK):
         count = mesh.devices.size
         self._mesh = mesh
-        self._block = -(-BLOCK // count) * count
+        self._block = -(-block // count) * count
         whole = NamedSharding(mesh, P())
         self._gather = (
             jax.jit(lambda x: x, out_shardings=whole)
@@ -136,7 +136,8 @@ class EmbedOnce:
 def fused(global_features: Any, patches: Any) -> dict[str, Any]:
     """The three features that are evaluated: ``global``, ``local`` and ``fused``.
 
-    Each part is unit, the whole unit again: [v, x^1 .. x^U] / sqrt(U + 1).
+    Each part is unit, the whole unit again: [v, x^1 .. x^U] / sqrt(U + 1). Without
+    patches, U = 0, the whole is the global feature and ``local`` has no numbers.
 
     Args:
       global_features: float [N, D], unit rows.
@@ -147,11 +148,11 @@ def fused(global_features: Any, patches: Any) -> dict[str, Any]:
       they were given.
     """
     count, like = len(patches), global_features.__array_namespace__()
-    local = like.concat(list(patches), axis=1)
+    local = like.concat(list(patches) or [global_features[:, :0]], axis=1)
     both = like.concat([global_features, local], axis=1)
     return {
         "global": global_features,
-        "local": local / like.sqrt(like.asarray(count, dtype=local.dtype)),
+        "local": local / like.sqrt(like.asarray(max(count, 1), dtype=local.dtype)),
         "fused": both / like.sqrt(like.asarray(count + 1, dtype=both.dtype)),
     }
 

@@ -2,10 +2,13 @@
 
 from fgu_jax.networks.backbones import (
     BACKBONES,
+    FOUNDATIONS,
     check_num_patches,
     feature_map_size,
     global_dim,
+    images_at_once,
 )
+from fgu_jax.networks.embedding import GlobalNetwork
 from fgu_jax.networks.network import (
     PATCH_GENERATORS,
     Features,
@@ -16,12 +19,15 @@ from fgu_jax.networks.network import (
 
 __all__ = [
     "BACKBONES",
+    "FOUNDATIONS",
     "PATCH_GENERATORS",
     "Features",
+    "GlobalNetwork",
     "Network",
     "build",
     "check_num_patches",
     "feature_map_size",
     "frozen_parameters",
     "global_dim",
+    "images_at_once",
 ]

@@ -1,7 +1,11 @@
-"""The backbones by name: how to build one, its channels, its map, its normalisation."""
+"""The backbones by name: how to build one, its channels, its map, its normalisation.
+
+``BACKBONES`` are trained; ``FOUNDATIONS`` give features as they were published.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +15,7 @@ from fgu_jax.errors import InputError
 from fgu_jax.messages import did_you_mean
 from fgu_jax.networks.efficientnet import HEAD_FEATURES, EfficientNetLite
 from fgu_jax.networks.resnet import ResNet
+from fgu_jax.networks.vit import VisionTransformer, patch_grid
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -23,6 +28,17 @@ class Backbone:
     make: Callable[..., nn.Module]  # dtype, param_dtype, axis_name, bn_momentum, name
     channels: int  # of the last stage, D
     halvings: int  # layers of stride 2
+    mean: tuple[float, float, float] = IMAGENET_MEAN  # of pixels in 0..1, RGB
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foundation:
+    """A network whose feature is used as it was published; it is not trained here."""
+
+    make: Callable[..., nn.Module]  # dtype, param_dtype, name; images to [B, channels]
+    channels: int  # of the class token, D
+    heads: int
     mean: tuple[float, float, float] = IMAGENET_MEAN  # of pixels in 0..1, RGB
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -78,13 +94,63 @@ BACKBONES = MappingProxyType(
 )
 
 
+def _dinov2(width: int, heads: int) -> Foundation:
+    return Foundation(
+        make=partial(VisionTransformer, width=width, depth=12, heads=heads),
+        channels=width,
+        heads=heads,
+    )
+
+
+FOUNDATIONS = MappingProxyType(
+    {"dinov2_vits14": _dinov2(384, 6), "dinov2_vitb14": _dinov2(768, 12)}
+)
+
+
 def find(name: str) -> Backbone:
     """The backbone called ``name``; else an ``InputError`` with the nearest name."""
     if name in BACKBONES:
         return BACKBONES[name]
+    if name in FOUNDATIONS:
+        raise InputError(
+            f"backbone {name!r} only embeds (embed.py --backbone={name}): to train, "
+            f"take one of {', '.join(BACKBONES)}"
+        )
     known = f"Known are {', '.join(BACKBONES)}"
     hint = did_you_mean(name, BACKBONES, cutoff=0.4, then=known)
     raise InputError(f"backbone {name!r} is not known: {hint}")
+
+
+def find_embedding(name: str) -> Backbone | Foundation:
+    """A backbone or a foundation network, whichever is called ``name``."""
+    if name in FOUNDATIONS:
+        return FOUNDATIONS[name]
+    if name in BACKBONES:
+        return BACKBONES[name]
+    names = (*FOUNDATIONS, *BACKBONES)
+    hint = did_you_mean(name, names, cutoff=0.4, then=f"Known are {', '.join(names)}")
+    raise InputError(f"backbone {name!r} is not known: {hint}")
+
+
+def images_at_once(backbone: str, height: int, width: int, most: int) -> int:
+    """How many images of a size go through a network together, ``most`` at the most.
+
+    A transformer holds a number for each pair of tokens, head and image: 2**26 of them,
+    256 MiB of float32, are not exceeded but by one image alone. Raises ``InputError``
+    for a size that the network does not take.
+
+    >>> images_at_once("dinov2_vits14", 224, 224, 64)
+    64
+    >>> images_at_once("dinov2_vitb14", 518, 518, 64)
+    2
+    """
+    spec = find_embedding(backbone)
+    if isinstance(spec, Backbone):
+        feature_map_size(backbone, height, width)
+        return most
+    rows, columns = patch_grid(height, width)
+    pairs = spec.heads * (1 + rows * columns) ** 2
+    return min(most, max(1, 2**26 // pairs))
 
 
 def global_dim(backbone: str) -> int:

@@ -13,6 +13,8 @@ def array(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
         return rng.uniform(0.5, 1.5, shape)
     if name.endswith(("running_mean", "bias")):
         return rng.normal(0, 0.1, shape)
+    if name.endswith(("cls_token", "pos_embed")):
+        return rng.normal(0, 1, shape)
     if len(shape) == 1:
         return rng.uniform(0.4, 0.8, shape)
     return rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)

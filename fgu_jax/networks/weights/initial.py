@@ -15,18 +15,32 @@ import numpy as np
 
 from fgu_jax.errors import InputError
 from fgu_jax.messages import did_you_mean, first_line
+from fgu_jax.networks.backbones import FOUNDATIONS
 from fgu_jax.networks.weights.names import Report, shapes, take_backbone, take_same
 from fgu_jax.networks.weights.pth import read_pth
 
-# Weights of torchvision's own training, as timm publishes them. No revision of these
-# repositories was seen by the authors of this file, so none is pinned.
-_HUB = {"resnet50": "timm/resnet50.tv_in1k", "resnet18": "timm/resnet18.tv_in1k"}
+# Weights of torchvision's own training and of DINOv2's authors, as timm publishes them.
+# No revision of these repositories was seen by the authors of this file, so none is
+# pinned.
+_HUB = {
+    "resnet50": "timm/resnet50.tv_in1k",
+    "resnet18": "timm/resnet18.tv_in1k",
+    "dinov2_vits14": "timm/vit_small_patch14_dinov2.lvd142m",
+    "dinov2_vitb14": "timm/vit_base_patch14_dinov2.lvd142m",
+}
 _HUB_FILE = "model.safetensors"
 _HUB_SECONDS = 4
 _LITE0 = "efficientnet_lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _PART = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors", re.I)
+# What published weights are called, by the images that they were learnt from.
+_IMAGENET, _LVD142M = "imagenet", "lvd142m"
 _TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".tar")
+
+
+def published(backbone: str) -> str:
+    """The ``init`` of a backbone's published weights: ``imagenet`` or ``lvd142m``."""
+    return _LVD142M if backbone in FOUNDATIONS else _IMAGENET
 
 
 def load_initial(
@@ -39,9 +53,10 @@ def load_initial(
     """The start called ``init`` of a network whose random start is ``variables``.
 
     ``init`` is ``random``; ``imagenet`` (ResNets through the Hugging Face hub, cached;
-    efficientnet_lite0 from the installed package); a ``.safetensors`` file or a
-    ``.pth`` or ``.pt`` file with torchvision's or timm's names (no PyTorch needed, no
-    code of it run); or the folder of a run, which ``read_checkpoint`` reads as
+    efficientnet_lite0 from the installed package) or, of DINOv2, ``lvd142m`` (through
+    the hub); a ``.safetensors`` file or a ``.pth`` or ``.pt`` file with torchvision's,
+    timm's or, of DINOv2, transformers' names (no PyTorch needed, no code of it run); or
+    the folder of a run, which ``read_checkpoint`` reads as
     ``{"params", "batch_stats"}``. ``variables`` is what ``network.init`` gives.
 
     Returns ``(variables, report)``: new arrays are NumPy, of the types that the old
@@ -55,8 +70,8 @@ def load_initial(
     """
     if init == "random":
         return dict(variables), Report("random", (), tuple(shapes(variables)), ())
-    if init == "imagenet":
-        path, source = _imagenet(backbone)
+    if init in (_IMAGENET, _LVD142M):
+        path, source = _published(init, backbone)
         return take_backbone(backbone, variables, _read_file(path), source)
     path = Path(init).expanduser()
     if path.is_dir():
@@ -65,12 +80,13 @@ def load_initial(
         return take_same(variables, read_checkpoint(path), str(path))
     if path.is_file():
         return take_backbone(backbone, variables, _read_file(path), str(path))
+    own = published(backbone)
     hint = did_you_mean(
         init,
-        ("random", "imagenet"),
+        ("random", own),
         otherwise="no such file or folder.",
-        then="It is random, imagenet, a .safetensors or .pth file, or the folder of "
-        "a run",
+        then=f"It is random, {own}, a .safetensors or .pth file, or the folder of a "
+        "run",
     )
     raise InputError(f"init={init!r}: {hint}")
 
@@ -123,17 +139,20 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         ) from None
 
 
-def _imagenet(backbone: str) -> tuple[Path, str]:
-    """The file of a backbone's ImageNet weights, and what to call it."""
-    if backbone in _HUB:
-        return _from_hub(backbone)
-    if backbone == _LITE0:
-        return _from_package()
-    known = ", ".join((*_HUB, _LITE0))
-    raise InputError(
-        f"backbone {backbone!r} has no ImageNet weights: use --init=random, or one of "
-        f"{known}"
-    )
+def _published(init: str, backbone: str) -> tuple[Path, str]:
+    """The file of a backbone's published weights, and what to call it."""
+    if backbone not in _HUB and backbone != _LITE0:
+        known = ", ".join((*(b for b in _HUB if b not in FOUNDATIONS), _LITE0))
+        raise InputError(
+            f"backbone {backbone!r} has no ImageNet weights: give --init=FILE, "
+            f"--init=random to train, or one of {known}"
+        )
+    if init != published(backbone):
+        raise InputError(
+            f"backbone {backbone!r} has no weights called {init!r}: use "
+            f"--init={published(backbone)}, or a file"
+        )
+    return _from_package() if backbone == _LITE0 else _from_hub(backbone)
 
 
 def _from_hub(backbone: str) -> tuple[Path, str]:
@@ -147,10 +166,15 @@ def _from_hub(backbone: str) -> tuple[Path, str]:
     except Exception as error:
         # The client raises its own and its transport's errors; none is of use here.
         kind = type(error).__name__
+        others = ""
+        if backbone not in FOUNDATIONS:
+            others = (
+                f"; {_LITE0} needs no hub, and training with --init=random no weights"
+            )
         raise InputError(
             f"{repository} cannot be had from the Hugging Face hub ({kind}): go online "
-            f"once, or give its {_HUB_FILE} as --init=PATH; {_LITE0} needs no hub, and "
-            "--init=random no weights"
+            f"once, or download its {_HUB_FILE} elsewhere and give it as --init=FILE"
+            f"{others}"
         ) from None
     # The hub's cache names the folder of a file by its commit.
     return path, f"{repository} (not pinned; commit {path.parent.name})"

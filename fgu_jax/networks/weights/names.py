@@ -11,6 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fgu_jax.errors import InputError
+from fgu_jax.networks.weights.dinov2 import of_dinov2
 
 _LEAVES = {
     "kernel": "weight",
@@ -52,27 +53,33 @@ def source_name(backbone: str, path: tuple[str, ...]) -> str:
     'layer1.0.downsample.1.running_mean'
     >>> source_name("efficientnet_lite0", ("blocks_3", "bn0", "scale"))
     '_blocks.3._bn0.weight'
+    >>> source_name("dinov2_vits14", ("blocks_3", "ls1", "gamma"))
+    'blocks.3.ls1.gamma'
     """
     mark = "_" if backbone.startswith("efficientnet") else ""
     modules = [mark + re.sub(r"_(\d+)$", r".\1", part) for part in path[:-1]]
-    return ".".join([*modules, _LEAVES[path[-1]]])
+    return ".".join([*modules, _LEAVES.get(path[-1], path[-1])])
 
 
 def source_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """PyTorch's shape of a kernel of ours: OIHW for HWIO, C1HW for HWC."""
+    """PyTorch's shape of a kernel of ours: OIHW for HWIO, C1HW for HWC, OI for IO."""
     if name.endswith("weight") and len(shape) == 4:
         return shape[3], shape[2], shape[0], shape[1]
     if name.endswith("weight") and len(shape) == 3:
         return shape[2], 1, shape[0], shape[1]
+    if name.endswith("weight") and len(shape) == 2:
+        return shape[1], shape[0]
     return shape
 
 
-def _ours(tensor: np.ndarray, ndim: int) -> np.ndarray:
+def _ours(name: str, tensor: np.ndarray, ndim: int) -> np.ndarray:
+    if not name.endswith("weight"):
+        return tensor
     if ndim == 4:
         return tensor.transpose(2, 3, 1, 0)
     if ndim == 3:
         return tensor[:, 0].transpose(1, 2, 0)
-    return tensor
+    return tensor.T  # of one dimension: itself
 
 
 def take_backbone(
@@ -89,7 +96,10 @@ def take_backbone(
     wanted_names = {
         source_name(backbone, path[2:]): path for path in flat if path[1] == "backbone"
     }
-    tensors = of_sequence(tensors)
+    if backbone.startswith("dinov2"):
+        tensors = of_dinov2(tensors, source)
+    else:
+        tensors = of_sequence(tensors)
     prefix = find_prefix(wanted_names, tensors)
     for path, old in flat.items():
         _, part, *rest = path
@@ -108,7 +118,7 @@ def take_backbone(
                 f"{source}: layer {name!r} has shape {tensor.shape}, {backbone} needs "
                 f"{wanted}: these are weights of another architecture"
             )
-        value = _ours(tensor, len(old.shape)).astype(old.dtype)
+        value = _ours(name, tensor, len(old.shape)).astype(old.dtype)
         if not np.isfinite(value).all():
             raise InputError(f"{source}: layer {name!r} is not finite: get it again")
         new[path], used[name] = value, ours
@@ -116,7 +126,8 @@ def take_backbone(
         raise InputError(
             f"{source} has no layer {_few(tuple(absent), 1)}, which {backbone} needs: "
             "these are weights of another architecture, or not under the names of "
-            "torchvision, timm or the package they are from; it begins with "
+            "torchvision, timm, transformers or the package they are from; it begins "
+            f"with "
             f"{_few(tuple(tensors), 4)}"
         )
     left_over = tuple(name for name in tensors if name not in used)
