@@ -76,9 +76,8 @@ def load_pretrained(
       InputError: an unknown backbone, a size that it does not take, weights that cannot
         be had or do not fit.
     """
-    images_at_once(
-        backbone, image_height, image_width, BLOCK
-    )  # refuses, before reading
+    # Refuses a size that the network does not take, before weights are read.
+    images_at_once(backbone, image_height, image_width, BLOCK)
     init = published(backbone) if init is None else init
     if init == "random":
         raise InputError(
