@@ -1,6 +1,7 @@
 """Trains a re-identification network without labels; every flag is a config field."""
 
 import argparse
+from collections.abc import Mapping
 
 from fgu_jax.commands.command_line import (
     Parser,
@@ -45,8 +46,7 @@ def train(arguments: argparse.Namespace) -> None:
     from fgu_jax.config import presets
     from fgu_jax.runs import folder
 
-    given = given_fields(arguments)
-    config = folder.own_configuration(given) or presets.resolve(given)
+    given: dict[str, str] = given_fields(arguments)
     by_hand = (arguments.coordinator, arguments.num_processes, arguments.process_id)
     if any(value is not None for value in by_hand) or arguments.distributed:
         from fgu_jax.parallel import processes
@@ -55,4 +55,27 @@ def train(arguments: argparse.Namespace) -> None:
 
     import fgu_jax
 
+    config = folder.own_configuration(given)
+    if config is None:
+        config = presets.resolve(given | _for_this_machine(given))
     fgu_jax.fit(config)
+
+
+def _for_this_machine(given: Mapping[str, str]) -> dict[str, str]:
+    """The preset of one's own images on a machine without an accelerator, and told."""
+    if given.get("dataset") != "folder" or not given.keys().isdisjoint(
+        ("preset", "method")
+    ):
+        return {}
+    import jax
+
+    from fgu_jax.config.presets import ON_CPU
+    from fgu_jax.parallel import processes
+
+    if jax.default_backend() != "cpu":
+        return {}
+    if processes.is_first():
+        print(
+            f"no accelerator here: --preset={ON_CPU} (--preset=paper for the paper's)"
+        )
+    return {"preset": ON_CPU}

@@ -90,6 +90,11 @@ class Config:
         group="Network",
     )
     init: str = _host("imagenet", "imagenet, random, or a path to weights")
+    image_shape: Literal["given", "data"] = _data(
+        "given",
+        "given: image_height x image_width; data: as many pixels, in the proportions "
+        "of the training images",
+    )
     image_height: int = _network(384, "pixels", least=16, of="network untrained")
     image_width: int = _network(128, "pixels", least=16, of="network untrained")
     num_patches: int = _network(

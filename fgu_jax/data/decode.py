@@ -157,6 +157,16 @@ def open_picture(data: bytes) -> Image.Image:
     return Image.open(file, formats=FORMATS)
 
 
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of a picture as it is looked at, of what its header says.
+
+    A PNG would have to be decoded to know whether it is turned, and hardly ever is.
+    """
+    width, height = image.size
+    turned = image.format != "PNG" and _orientation(image) >= 5
+    return (height, width) if turned else (width, height)
+
+
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation 1..8; damaged metadata does not damage the picture."""
     try:

@@ -32,6 +32,7 @@ from fgu_jax.progress import bar
 from fgu_jax.runs.clusters import write_clusters
 from fgu_jax.training import baselines, health
 from fgu_jax.training.session import Session, open_session
+from fgu_jax.training.shape import shaped
 from fgu_jax.training.start import first_variables
 from fgu_jax.training.state import (
     TABLES,
@@ -95,6 +96,7 @@ def fit(
     """
     quiet = quiet or not processes.is_first()
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+    config, data = shaped(config, data, console)
     if config.method in HANDCRAFTED:
         names, history = baselines.run(config, data, console, on_epoch)
         alone = np.arange(len(names), dtype=np.int32)
@@ -126,6 +128,8 @@ def first_state(session: Session) -> TrainState:
     session.embed.network(variables)
     with bar(tracker.console) as progress:
         embed = functools.partial(session.embed, progress=progress)
+        _ = session.made, session.views  # once a run
+        started = time.perf_counter()
         features = embed(session.images)
         state = create(
             variables=variables,
@@ -139,6 +143,7 @@ def first_state(session: Session) -> TrainState:
         )
         if config.regroups_after(0):
             state = session.regrouped(state, features, epoch=0)
+            session.spent["regrouping"] = time.perf_counter() - started
         state = session.place(state)
         record: dict = {"epoch": 0, "clusters": int(state.num_clusters)}
         record |= health.figures(state)
@@ -167,7 +172,7 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
     session.embed.network({})  # no features are held while the network changes
     times = [time.perf_counter()]
     with bar(session.tracker.console) as progress:
-        state = train(epoch, state, session.stop, progress)
+        state = train(epoch, state, session.stop, session.timed(epoch, progress))
         times.append(time.perf_counter())
         _stop_if_asked(session, state, within=epoch)
 

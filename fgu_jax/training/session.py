@@ -20,7 +20,7 @@ from fgu_jax.inference.network import variable_shapes
 from fgu_jax.inference.passes import EmbedOnce
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import make_mesh
-from fgu_jax.progress import bar
+from fgu_jax.progress import Progress, bar
 from fgu_jax.runs import folder
 from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.runs.checkpoints import Checkpoints
@@ -30,6 +30,7 @@ from fgu_jax.training import checks, programs
 from fgu_jax.training.appearance import describe
 from fgu_jax.training.backgrounds import by_background, most_groups
 from fgu_jax.training.epoch import Epochs
+from fgu_jax.training.estimate import Estimate
 from fgu_jax.training.images import About, Opened, fingerprint, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 from fgu_jax.training.placement import place_state, with_whole_tables
@@ -57,6 +58,8 @@ class Session:
       tracker: the records of the epochs, kept and shown.
       record: ``run.json``; ``None`` where another process writes it.
       stop: whether the run is asked to stop.
+      spent: ``regrouping``, its seconds once it was done; ``first_epoch`` of this
+        session, counted from 1.
     """
 
     config: Config
@@ -72,6 +75,7 @@ class Session:
     tracker: Tracker
     record: RunRecord | None
     stop: StopRequest
+    spent: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -139,6 +143,14 @@ class Session:
             made=self.made,
             together=self.together,
         )
+
+    def timed(self, epoch: int, progress: Progress) -> Progress:
+        """Progress of the epoch's steps; in a session's first it tells the time."""
+        if self.spent.setdefault("first_epoch", epoch) != epoch:
+            return progress
+        say = functools.partial(self.tracker.console.print, markup=False)
+        regrouping = self.spent.get("regrouping", 0.0)
+        return Estimate(self.config, epoch, regrouping, progress, say)
 
     def means(self, epoch: int, state: TrainState) -> dict[str, float]:
         """The epoch's mean losses, and the rate that it was trained at."""

@@ -1,0 +1,85 @@
+"""The size that images are resized to, by the proportions that the data has."""
+
+import dataclasses
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from fgu_jax.config import Config
+from fgu_jax.data import Dataset, given
+from fgu_jax.data.looks import proportions
+from fgu_jax.errors import InputError
+from fgu_jax.networks import feature_map_size
+from fgu_jax.progress import bar
+from fgu_jax.training.images import read_dataset
+
+# Of both sides, in pixels: maps have whole rows, and these have two to four stripes.
+_HEIGHTS = (32, 48, 64, 96, 128, 144, 192, 256, 288, 384)
+_WIDTHS = tuple(range(32, 400, 16))
+
+
+def shaped(config: Config, data: Any, console: Console) -> tuple[Config, Any]:
+    """The configuration with the size that ``image_shape`` asks for, and the data.
+
+    Args:
+      config: the run's.
+      data: as of ``fit``.
+      console: where the size is told.
+
+    Returns:
+      The configuration, its ``image_shape`` now "given"; the data, read where it was
+      looked at.
+
+    Raises:
+      InputError: images of which none can be read; a list of them, which is not looked
+        at here.
+    """
+    if config.image_shape == "given":
+        return config, data
+    if data is None or isinstance(data, Dataset):
+        with bar(console) as progress:
+            data = read_dataset(config, progress) if data is None else data
+        ratio = proportions(data.train)
+    elif given.is_one_array(data):
+        ratio = data.shape[1] / data.shape[2]
+    else:
+        ratio = None
+    if ratio is None:
+        raise InputError(
+            "image_shape is 'data', and no image tells its size: give image_height and "
+            "image_width"
+        )
+    height, width = size_like(ratio, config.image_height * config.image_width)
+    rows, _ = feature_map_size(config.backbone, height, width)
+    fitting = [u for u in range(1, config.num_patches + 1) if rows % u == 0]
+    found = dataclasses.replace(
+        config,
+        image_shape="given",
+        image_height=height,
+        image_width=width,
+        num_patches=fitting[-1],
+    )
+    console.print(
+        f"images are resized to {height} x {width} (height x width), as the middle one "
+        f"is {ratio:.2f} times as high as wide; {found.num_patches} patches",
+        markup=False,
+    )
+    return found, data
+
+
+def size_like(ratio: float, area: int) -> tuple[int, int]:
+    """Height and width of about ``area`` pixels, ``ratio`` times as high as wide.
+
+    >>> size_like(2.1, 128 * 64), size_like(3.0, 128 * 64), size_like(0.72, 128 * 64)
+    ((128, 64), (144, 48), (96, 112))
+    """
+
+    def off(size: tuple[int, int]) -> float:
+        height, width = size
+        shape = np.log(height / width) - np.log(ratio)
+        return math.hypot(shape, np.log(height * width) - np.log(area))
+
+    return min(itertools.product(_HEIGHTS, _WIDTHS), key=off)

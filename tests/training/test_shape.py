@@ -1,0 +1,139 @@
+"""The size of images by the data's proportions, and how long a run will take."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+from small_run import SMALL_RUN
+
+import fgu_jax
+from fgu_jax.config import Config, presets
+from fgu_jax.data import load_dataset
+from fgu_jax.data.looks import proportions
+from fgu_jax.errors import InputError
+from fgu_jax.networks import check_num_patches
+from fgu_jax.training.estimate import Estimate, duration
+from fgu_jax.training.shape import shaped, size_like
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.6, 0.75, 1.0, 1.3, 2.0, 2.6, 3.0, 5.0])
+@pytest.mark.parametrize("area", [128 * 64, 256 * 128, 384 * 128])
+def test_a_size_has_about_the_area_and_the_proportions(ratio, area):
+    height, width = size_like(ratio, area)
+    assert 0.6 < height * width / area < 1.6
+    assert 0.7 < height / width / ratio < 1.4
+    assert height % 16 == width % 16 == 0
+
+
+def test_people_keep_two_or_three_to_one():
+    assert size_like(2.0, 128 * 64) == (128, 64)
+    assert size_like(2.0, 256 * 128) == (256, 128)
+    assert size_like(3.0, 384 * 128) == (384, 128)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def made(width, height, count=6, orientation=None):
+        exif = Image.Exif()
+        if orientation:
+            exif[0x0112] = orientation
+        for k in range(count):
+            picture = Image.new("RGB", (width, height), (40 * k, 9, 9))
+            picture.save(tmp_path / f"{k}.jpg", exif=exif)
+        return tmp_path
+
+    return made
+
+
+def test_the_middle_picture_decides_and_is_told(folder):
+    config = presets.resolve(
+        {"preset": "laptop", "dataset": "folder", "data_dir": str(folder(120, 90))}
+    )
+    assert config.image_shape == "data"
+    console = Console(record=True, width=200)
+    found, data = shaped(config, None, console)
+    assert (found.image_height, found.image_width) == size_like(0.75, 128 * 64)
+    assert found.image_shape == "given"
+    assert len(data.train) == 6
+    check_num_patches(
+        found.backbone, found.image_height, found.image_width, found.num_patches
+    )
+    assert "the middle one is 0.75 times as high as wide" in console.export_text()
+    assert shaped(found, data, console) == (found, data)  # told once
+
+
+def test_turned_photographs_are_measured_as_they_are_looked_at(folder):
+    images = load_dataset("folder", data_dir=folder(120, 60, orientation=6)).train
+    assert proportions(images) == 2.0
+
+
+def test_a_size_that_was_given_stays(folder):
+    given = {"preset": "laptop", "dataset": "folder", "data_dir": str(folder(120, 90))}
+    config = presets.resolve(given | {"image_width": "48"})
+    assert (config.image_height, config.image_width) == (128, 48)
+    assert config.image_shape == "given"
+
+
+def test_arrays_tell_their_size_and_lists_do_not():
+    config = Config(image_shape="data", image_height=128, image_width=64)
+    console = Console(quiet=True)
+    found, _ = shaped(config, np.zeros((4, 50, 50, 3), np.uint8), console)
+    assert (found.image_height, found.image_width) == size_like(1.0, 128 * 64)
+    with pytest.raises(InputError, match="give image_height and image_width"):
+        shaped(config, [np.zeros((50, 50, 3), np.uint8)], console)
+
+
+def test_paper_and_tuned_have_the_size_that_they_had():
+    for preset in ("paper", "tuned", "quick"):
+        assert presets.resolve({"preset": preset}).image_shape == "given"
+
+
+def test_the_record_of_a_run_has_its_size(folder, tmp_path):
+    run = tmp_path / "run"
+    config = presets.resolve(
+        {
+            **SMALL_RUN,
+            "dataset": "folder",
+            "data_dir": str(folder(60, 30, count=12)),
+            "workdir": str(run),
+            "image_shape": "data",
+        }
+        | {"image_height": 48, "image_width": 32, "image_shape": "data"}
+    )
+    made = fgu_jax.fit(config, quiet=True)
+    stored = json.loads((run / "config.json").read_text())
+    assert stored["image_shape"] == "given"
+    size = (stored["image_height"], stored["image_width"])
+    assert size == size_like(0.5, 48 * 32)
+    assert size == (made.config.image_height, made.config.image_width)
+
+
+def test_the_estimate_counts_steps_and_regroupings(monkeypatch):
+    config = presets.resolve({"preset": "tuned", "dataset": "market1501"})
+    said, clock = [], iter([0.0, 3.0, 7.0, 11.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    calls = []
+    told = Estimate(config, 1, 60.0, lambda *call: calls.append(call), said.append)
+    for done in (2, 5, 9, 13):
+        told(done, 100, "epoch 1")
+    assert len(calls) == 4
+    # 7 steps in 7 s; 12 epochs of 100 less 9, and 11 regroupings of a minute.
+    between = 60 * sum(map(config.regroups_after, range(1, 13)))
+    assert said == [
+        f"about {duration(1200 - 9 + between)} to go here: 12 epochs of 100 steps of "
+        f"1 s, {duration(between)} of it for new clusters"
+    ]
+
+
+def test_a_long_run_without_an_accelerator_names_the_preset_that_fits():
+    config = presets.resolve({"preset": "paper", "dataset": "market1501"})
+    told = Estimate(config, 1, 0.0, lambda *call: None, print)
+    assert told.line(30.0, 1, 400).endswith(
+        "; --preset=laptop is for machines without an accelerator"
+    )
+    assert "laptop" not in told.line(0.01, 1, 40)
+    small = presets.resolve({"preset": "laptop", "dataset": "folder"})
+    told = Estimate(small, 1, 0.0, lambda *call: None, print)
+    assert "--preset" not in told.line(30.0, 1, 400)
