@@ -10,7 +10,7 @@ from fgu_jax.commands.command_line import (
 )
 from fgu_jax.errors import InputError
 
-_OF_BACKBONE = ("init", "image_height", "image_width")
+_OF_BACKBONE = ("init", "image_height", "image_width", "resize")
 
 
 def parser(prog: str = "embed.py") -> Parser:
@@ -53,6 +53,11 @@ def parser(prog: str = "embed.py") -> Parser:
             metavar="PIXELS",
             help="of its images, resized; of DINOv2 a multiple of 14 (224)",
         )
+    add(
+        "--resize",
+        choices=("squash", "pad"),
+        help="squash to that size, or keep the proportions with grey beside (squash)",
+    )
     add_writing_flags(made)
     return made
 

@@ -97,6 +97,10 @@ class Config:
     )
     image_height: int = _network(384, "pixels", least=16, of="network untrained")
     image_width: int = _network(128, "pixels", least=16, of="network untrained")
+    resize: Literal["squash", "pad"] = _data(
+        "squash",
+        "squash: to the size, whatever the proportions; pad: kept, with grey beside",
+    )
     num_patches: int = _network(
         6, "U, horizontal stripes; divides the map's height", least=1
     )

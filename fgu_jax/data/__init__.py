@@ -7,6 +7,7 @@ from fgu_jax.data.dataset import (
     hold_out_identities,
     limit_identities,
     limit_rows,
+    resized_by,
 )
 from fgu_jax.data.images import ImageSet
 from fgu_jax.data.load import load_dataset
@@ -31,4 +32,5 @@ __all__ = [
     "limit_rows",
     "load_dataset",
     "open_images",
+    "resized_by",
 ]

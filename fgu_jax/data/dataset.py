@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fgu_jax.data.decode import Resize
 from fgu_jax.data.images import ImageSet
 from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
@@ -102,6 +103,18 @@ class Dataset:
                     f"{self.name}: {len(images)} {split} images and {len(labels)} "
                     "labels: give one label an image"
                 )
+
+
+def resized_by(dataset: Dataset, resize: Resize) -> Dataset:
+    """The dataset with images that come to their size by ``decode.resized``."""
+    return replace(
+        dataset,
+        **{
+            split: replace(images, resize=resize)
+            for split in ("train", "query", "gallery")
+            if (images := getattr(dataset, split)) is not None
+        },
+    )
 
 
 def limit_rows(dataset: Dataset, k: int) -> Dataset:

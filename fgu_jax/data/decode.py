@@ -7,15 +7,19 @@ compare.
 """
 
 import io
+from typing import Literal
 
 import numpy as np
-from PIL import Image, JpegImagePlugin
+from PIL import Image, ImageOps, JpegImagePlugin
 
 from fgu_jax.data.kinds import FORMATS, START, not_taken, picture_kind, readable
 from fgu_jax.errors import InputError
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels of the upright picture."""
+
+Resize = Literal["squash", "pad"]
+_GREY = (127, 127, 127)  # about the mean of the networks' normalisation
 
 MAX_MEMORY = 160_000_000
 """Pictures that would take more bytes than this are refused by their header."""
@@ -48,7 +52,12 @@ class UnreadableImage(InputError):
 
 
 def decode_image(
-    data: bytes, height: int, width: int, *, box: Box | None = None
+    data: bytes,
+    height: int,
+    width: int,
+    *,
+    box: Box | None = None,
+    resize: Resize = "squash",
 ) -> np.ndarray:
     """One picture, or a box of it, as uint8 [height, width, 3], RGB, upright.
 
@@ -60,6 +69,7 @@ def decode_image(
       data: the encoded bytes.
       height, width: size of the result in pixels.
       box: the part of the picture that is taken, as far as it lies inside.
+      resize: as of ``resized``.
 
     Raises:
       UnreadableImage: zero bytes, truncated, not a picture, or larger than
@@ -79,7 +89,7 @@ def decode_image(
     if len(data) > MAX_BYTES:
         raise UnreadableImage(f"{len(data):,} bytes, over the limit of {MAX_BYTES:,}")
     try:
-        return _decode(data, height, width, box)
+        return _decode(data, height, width, box, resize)
     except UnreadableImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -109,7 +119,30 @@ def crop(data: bytes, box: Box) -> bytes:
     return file.getvalue()
 
 
-def _decode(data: bytes, height: int, width: int, box: Box | None) -> np.ndarray:
+def resized(image: Image.Image, height: int, width: int, resize: Resize) -> Image.Image:
+    """A picture of the asked size.
+
+    Args:
+      image: RGB.
+      height, width: in pixels.
+      resize: ``squash`` to the size, whatever the proportions; or ``pad``: the
+        proportions are kept, the picture is in the middle, with grey beside.
+
+    >>> wide = resized(Image.new("RGB", (8, 2)), 4, 4, "pad")
+    >>> [wide.getpixel((0, y))[0] for y in range(4)]
+    [127, 0, 127, 127]
+    """
+    if image.size == (width, height):
+        return image
+    if resize == "pad":
+        bilinear = Image.Resampling.BILINEAR
+        return ImageOps.pad(image, (width, height), bilinear, color=_GREY)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _decode(
+    data: bytes, height: int, width: int, box: Box | None, resize: Resize = "squash"
+) -> np.ndarray:
     image = open_picture(data)
     size, kind = image.size, "JPEG" if image.format == "JPEG" else image.mode
     most = MAX_MEMORY // _BYTES.get(kind, _BYTES_OTHERWISE)
@@ -138,8 +171,8 @@ def _decode(data: bytes, height: int, width: int, box: Box | None) -> np.ndarray
         image = image.transpose(turn)
     if box is not None:
         image = _cropped(image, box)
-    if image.size != (width, height) and height and width:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    if height and width:
+        image = resized(image, height, width, resize)
     return np.asarray(image)
 
 

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fgu_jax.data.decode import UnreadableImage, decode_image, to_rgb
+from fgu_jax.data.decode import (
+    Resize,
+    UnreadableImage,
+    decode_image,
+    resized,
+    to_rgb,
+)
 from fgu_jax.data.images import FolderSource
 from fgu_jax.errors import InputError
 from fgu_jax.messages import first_line
@@ -75,13 +81,16 @@ def _array(image: Any, what: str) -> np.ndarray:
         ) from error
 
 
-def sized(image: Any, height: int, width: int, *, what: str) -> np.ndarray:
+def sized(
+    image: Any, height: int, width: int, *, what: str, resize: Resize = "squash"
+) -> np.ndarray:
     """One image of any kind as uint8 [height, width, 3], RGB.
 
     Args:
       image: of the ``KINDS``.
       height, width: of the result, in pixels.
       what: what messages call it, such as ``image 3``.
+      resize: as of ``decode.resized``.
 
     Raises:
       InputError: another kind, or a file that cannot be read.
@@ -92,7 +101,7 @@ def sized(image: Any, height: int, width: int, *, what: str) -> np.ndarray:
             if path.is_dir():
                 raise UnreadableImage(f"{str(image)!r} is a folder: list its files")
             data = FolderSource(path.parent).read(path.name)
-            return decode_image(data, height, width)
+            return decode_image(data, height, width, resize=resize)
         if isinstance(image, Image.Image):
             picture = to_rgb(image)
         else:
@@ -103,9 +112,7 @@ def sized(image: Any, height: int, width: int, *, what: str) -> np.ndarray:
         raise InputError(
             f"{what}: {str(image)!r} cannot be read: {error.strerror or error}"
         ) from error
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    return np.asarray(resized(picture, height, width, resize))
 
 
 def _as_rgb(array: np.ndarray, what: str) -> np.ndarray:

@@ -6,13 +6,19 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from fgu_jax.data.decode import MAX_BYTES, Box, UnreadableImage, decode_image
+from fgu_jax.data.decode import (
+    MAX_BYTES,
+    Box,
+    Resize,
+    UnreadableImage,
+    decode_image,
+)
 from fgu_jax.errors import InputError
 from fgu_jax.progress import Progress
 
@@ -55,12 +61,14 @@ class ImageSet:
       source: where the encoded bytes are.
       boxes: one a row, the part of the picture that is the image, or ``None`` for all
         of it; ``None``: no row has one.
+      resize: how they come to the asked size, ``decode.resized``.
     """
 
     names: tuple[str, ...]
     keys: tuple[str | int, ...]
     source: Source
     boxes: tuple[Box | None, ...] | None = None
+    resize: Resize = "squash"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,10 +86,10 @@ class ImageSet:
     def take(self, rows: Iterable[int]) -> "ImageSet":
         """The images of these rows, in their order."""
         rows = [int(row) for row in rows]
-        return ImageSet(
+        return replace(
+            self,
             names=tuple(self.names[row] for row in rows),
             keys=tuple(self.keys[row] for row in rows),
-            source=self.source,
             boxes=self.boxes and tuple(self.boxes[row] for row in rows),
         )
 
@@ -89,7 +97,9 @@ class ImageSet:
         """One image, uint8 [height, width, 3]; raises InputError with its name."""
         try:
             data = self.read(row)
-            return decode_image(data, height, width, box=self.box(row))
+            return decode_image(
+                data, height, width, box=self.box(row), resize=self.resize
+            )
         except UnreadableImage as error:
             raise InputError(f"{self.names[row]!r}: {error}") from error
 
@@ -146,7 +156,9 @@ class ImageSet:
         def one(row: int) -> str | None:
             try:
                 data = self.source.read(self.keys[row])
-                keep(row, decode_image(data, height, width, box=self.box(row)))
+                box = self.box(row)
+                image = decode_image(data, height, width, box=box, resize=self.resize)
+                keep(row, image)
             except InputError as error:
                 return str(error)
             except OSError as error:

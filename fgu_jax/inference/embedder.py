@@ -1,5 +1,6 @@
 """A trained network as a function of images: what ``fgu_jax.load`` gives."""
 
+import dataclasses
 import functools
 import hashlib
 from pathlib import Path
@@ -24,7 +25,8 @@ class Embedder:
     """Images to unit features.
 
     Attributes:
-      config: of the run that trained the network.
+      config: of the run that trained the network; ``resize`` of it is how images come
+        to their size.
       size: (height, width) in pixels that images are resized to.
       step: how many batches the network was trained on; None where nobody counted.
       parts_known: which features it has, of ``PARTS``, the best first.
@@ -38,6 +40,8 @@ class Embedder:
         self, config: Config, variables: dict[str, Any], step: int | None = None
     ):
         known_by = [getattr(config, name) for name in fields_of("network")]
+        if config.resize != "squash":  # so that older digests stay
+            known_by.append(config.resize)
         self._prepare(config, build_network(config), variables, known_by)
         self.step = step
 
@@ -52,7 +56,7 @@ class Embedder:
         """Takes in a network: what decides it, its module, its weights.
 
         Args:
-          config: has ``image_height``, ``image_width`` and ``to_json``.
+          config: has ``image_height``, ``image_width``, ``resize`` and ``to_json``.
           network: a Flax module that gives ``Features``.
           variables: ``params`` and ``batch_stats``.
           known_by: the values that go into ``identity``.
@@ -91,7 +95,9 @@ class Embedder:
         listed = images if given.is_one_array(images) else given.as_list(images)
         rows = np.empty((len(listed), *self.size, 3), np.uint8)
         for row, image in enumerate(listed):
-            rows[row] = given.sized(image, *self.size, what=f"image {row}")
+            rows[row] = given.sized(
+                image, *self.size, what=f"image {row}", resize=self.config.resize
+            )
         return self._parts(rows, (part,), progress)[part]
 
     def check_part(self, part: str) -> None:
@@ -129,6 +135,7 @@ class Embedder:
         parts = self.parts_known if parts is None else parts
         for part in parts:
             self.check_part(part)
+        images = dataclasses.replace(images, resize=self.config.resize)
         opened = open_images(images, *self.size, stream=stream, progress=progress)
         try:
             return self._parts(opened, parts, progress)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fgu_jax.data.decode import Resize
 from fgu_jax.errors import InputError
 from fgu_jax.inference.embedder import Embedder
 from fgu_jax.inference.passes import BLOCK
@@ -25,6 +26,7 @@ class Pretrained:
       backbone: of ``networks.BACKBONES`` or ``networks.FOUNDATIONS``.
       init: its weights: ``imagenet``, ``lvd142m``, or a file.
       image_height, image_width: pixels that images are resized to.
+      resize: how they come to that size, ``squash`` or ``pad``.
       weights: where the weights came from, and of what commit.
     """
 
@@ -32,6 +34,7 @@ class Pretrained:
     init: str
     image_height: int
     image_width: int
+    resize: Resize
     weights: str
 
     def to_json(self) -> str:
@@ -47,7 +50,7 @@ class PretrainedEmbedder(Embedder):
     def __init__(self, config: Pretrained, variables: dict[str, Any]):
         height, width = config.image_height, config.image_width
         # The weights are in the digest: where they came from is not.
-        known_by = [config.backbone, height, width, "global"]
+        known_by = [config.backbone, height, width, "global", config.resize]
         block = images_at_once(config.backbone, height, width, BLOCK)
         network = GlobalNetwork(config.backbone)
         self._prepare(config, network, variables, known_by, block)
@@ -59,6 +62,7 @@ def load_pretrained(
     init: str | None = None,
     image_height: int = SIDE,
     image_width: int = SIDE,
+    resize: Resize = "squash",
 ) -> tuple[PretrainedEmbedder, Report]:
     """A published network, ready for images, and what was taken of its weights.
 
@@ -71,6 +75,7 @@ def load_pretrained(
         the two it has. Files are those of ``networks.weights.load_initial``.
       image_height, image_width: pixels that images are resized to; of DINOv2 multiples
         of 14.
+      resize: as of ``data.decode.resized``.
 
     Raises:
       InputError: an unknown backbone, a size that it does not take, weights that cannot
@@ -93,6 +98,7 @@ def load_pretrained(
         init=init,
         image_height=image_height,
         image_width=image_width,
+        resize=resize,
         weights=report.source,
     )
     return PretrainedEmbedder(config, variables), report

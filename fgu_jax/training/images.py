@@ -25,7 +25,9 @@ from fgu_jax.data import (
     limit_rows,
     load_dataset,
     open_images,
+    resized_by,
 )
+from fgu_jax.data.decode import Resize
 from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import Judge
@@ -94,7 +96,7 @@ def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
     if data is not None and not isinstance(data, Dataset):
         _cameras(config, None)
         if not given.is_one_array(data) or data.shape[1:3] != size:
-            data = _sized(data, size)
+            data = _sized(data, size, config.resize)
         names = tuple(f"{row:08d}" for row in range(len(data)))
         together = known_together(config, names, None)
         return Opened(names, data, Judge(None, *size), together=together)
@@ -133,12 +135,12 @@ def _cameras(config: Config, dataset: Dataset | None) -> np.ndarray | None:
     return np.array(labels.cameras, np.int32)
 
 
-def _sized(data: Any, size: tuple[int, int]) -> np.ndarray:
+def _sized(data: Any, size: tuple[int, int], resize: Resize) -> np.ndarray:
     """Images of any kind as uint8 [N, height, width, 3], resized."""
     listed = given.as_list(data)
     images = np.empty((len(listed), *size, 3), np.uint8)
     for row, image in enumerate(listed):
-        images[row] = given.sized(image, *size, what=f"image {row}")
+        images[row] = given.sized(image, *size, what=f"image {row}", resize=resize)
     return images
 
 
@@ -153,6 +155,7 @@ def read_dataset(config: Config, progress: Progress | None) -> Dataset:
         **read_as(config.pattern, config.data_dir),
         progress=progress,
     )
+    dataset = resized_by(dataset, config.resize)
     # Held out first: the same identities are held out whatever the run trains on.
     if config.holdout_identities is not None:
         dataset = hold_out_identities(dataset, config.holdout_identities)

@@ -80,7 +80,7 @@ def test_a_folder_by_a_transformer(run_command, photos, transformer, tmp_path):
     assert len(np.unique(features, axis=0)) == 24
     assert run["identity"] == network.identity
     assert (run["step"], run["part"]) == (None, "global")
-    weights_told = {"backbone": SMALL, "weights": str(transformer)}
+    weights_told = {"backbone": SMALL, "resize": "squash", "weights": str(transformer)}
     assert run["config"] == given | weights_told
 
     table = tmp_path / "clusters.csv"
