@@ -38,6 +38,13 @@ def parser(prog: str = "evaluate.py") -> Parser:
         help="AP: mean precision at hits, the trapezoid of 2015, or a column of each "
         "(the run's)",
     )
+    add(
+        "--by",
+        choices=("image", "track"),
+        default="image",
+        help="what is ranked: images, or tracks ({track} of the pattern, a table's "
+        "column) by their mean (image)",
+    )
     add("--rerank", action="store_true", help="re-ranked figures too (k-reciprocal)")
     add("--k1", type=int, default=20, help="of re-ranking (20)")
     add("--k2", type=int, default=6, help="of re-ranking (6)")
@@ -93,6 +100,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             )
             if arguments.rerank
             else None,
+            by_track=arguments.by == "track",
             stream=config.stream,
             progress=progress,
         )

@@ -23,6 +23,7 @@ from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import REPORTED, of_labels, protocol, rank
 from fgu_jax.evaluation.matches import any_match, num_ranked, why_none
 from fgu_jax.evaluation.results import COLUMNS
+from fgu_jax.evaluation.tracks import ByTrack
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
 from fgu_jax.progress import Progress
@@ -84,6 +85,7 @@ def score(
     *,
     average_precisions: tuple[str, ...] = ("hits",),
     reranking: Reranking | None = None,
+    by_track: bool = False,
     stream: Literal["auto", "always", "never"] = "auto",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def score(
       dataset: with query, gallery and their labels.
       average_precisions: ``hits``, ``trapezoid`` or both; the first is ``mAP``.
       reranking: its parameters; ``None`` leaves it out.
+      by_track: tracks are ranked in place of images, each by its mean: ``ByTrack``.
       stream: decode images as needed: ``always``, ``never``, or by free memory.
       progress: called with (done, total, what).
 
@@ -107,7 +110,8 @@ def score(
       the gallery is one identity.
 
     Raises:
-      InputError: the dataset has no labels to evaluate with, or no query has a match.
+      InputError: the dataset has no labels to evaluate with, or no query has a match;
+        no track is known.
     """
     if dataset.query is None or dataset.gallery is None:
         raise InputError(f"{dataset.name} has no identities: nothing can be evaluated")
@@ -117,6 +121,10 @@ def score(
     if dataset.name == "folder":  # published ones are ranked as their papers do
         *found, note = find_copies(dataset.query, labels[0], dataset.gallery, labels[1])
         labels = found[0], found[1]
+    tracks = None
+    if by_track:
+        tracks = ByTrack((dataset.query.names, dataset.gallery.names), labels)
+        labels = tracks.labels
     if not any_match(*labels):
         raise InputError(why_none(*labels))
     features = [
@@ -128,6 +136,8 @@ def score(
     counts: dict[str, int] = {}
     for part in features[0]:
         query, gallery = (split[part] for split in features)
+        if tracks is not None:
+            query, gallery = tracks(query, gallery)
         if len(np.unique(labels[1].identities)) > 1:
             found_in = retrieval.open_set(query, gallery, **of_labels(*labels))
             searches[part] = found_in._asdict()
@@ -150,7 +160,9 @@ def score(
             rows.append(row)
     return {
         "dataset": dataset.name,
-        "protocol": protocol(labels[1], average_precisions),
+        "protocol": protocol(labels[1], average_precisions)
+        + ("; a track is ranked as one, by its mean feature" if by_track else ""),
+        "by_track": by_track,
         **counts,
         "num_gallery": num_ranked(labels[1]),
         "copies": note,
@@ -175,9 +187,10 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
         name = row["part"] + (", re-ranked" if row["reranked"] else "")
         table.add_row(name, *(f"{100 * row[column]:.1f}" for column in columns))
     console.print(table)
+    what = "tracks" if found["by_track"] else "images"
     console.print(
         f"{found['num_queries']:,} queries counted, {found['num_skipped']:,} without a "
-        f"match, {found['num_gallery']:,} gallery images. {found['protocol']}.",
+        f"match, {found['num_gallery']:,} gallery {what}. {found['protocol']}.",
         markup=False,
     )
     if "fused" in found["open_set"]:
