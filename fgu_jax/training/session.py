@@ -22,8 +22,10 @@ from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.progress import bar
 from fgu_jax.runs import folder
+from fgu_jax.runs import labels as labels_used
 from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.runs.checkpoints import Checkpoints
+from fgu_jax.runs.labels import LabelsUsed
 from fgu_jax.runs.metrics import Tracker
 from fgu_jax.runs.record import RunRecord
 from fgu_jax.training import checks, programs
@@ -34,7 +36,7 @@ from fgu_jax.training.images import Opened, fingerprint, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.regrouping import regroup
-from fgu_jax.training.state import TrainState, exchanged
+from fgu_jax.training.state import Stepped, TrainState, exchanged
 from fgu_jax.training.stopping import StopRequest
 
 
@@ -49,6 +51,7 @@ class Session:
       cameras: of the training images by row, numbers, where ``use_cameras``.
       judge: who alone is handed labels.
       checkpoints: the run's.
+      labels: that the network had at its start, or has here.
       past: what the newest checkpoint says: ``epochs``, one record each, none in a new
         run, and ``fingerprint``.
       tracker: the records of the epochs, kept and shown.
@@ -63,6 +66,7 @@ class Session:
     cameras: np.ndarray | None
     judge: Judge
     checkpoints: Checkpoints
+    labels: tuple[LabelsUsed, ...]
     past: dict[str, Any]
     tracker: Tracker
     record: RunRecord | None
@@ -134,7 +138,7 @@ class Session:
             made=self.made,
         )
 
-    def means(self, epoch: int, state: TrainState) -> dict[str, float]:
+    def means(self, epoch: int, state: Stepped) -> dict[str, float]:
         """The epoch's mean losses, and the rate that it was trained at."""
         config, steps = self.config, self.steps_per_epoch
         rate = rate_schedule(config, steps, config.learning_rate)
@@ -157,8 +161,12 @@ def open_session(
     data: Any,
     console: Console,
     on_epoch: Callable[[dict], object] | None = None,
+    *,
+    own_labels: LabelsUsed | None = None,
 ) -> Iterator[Session]:
     """Opens data and folder; arguments are those of ``fit``.
+
+    ``own_labels`` are those that the run itself learns from.
 
     Nothing is written before all that could be refused was looked at.
 
@@ -166,8 +174,10 @@ def open_session(
       InputError: anything that a user can mend, in one line.
     """
     mesh = make_mesh(config.devices)
+    labels = labels_used.of_run(config, own_labels)
     opened = _read(config, data, mesh, console)
     names, images, judge = opened.names, opened.images, opened.judge
+    same_people = labels_used.check(config, labels, **_people(judge))
     of_names = data is None or isinstance(data, Dataset)  # not in an owner's order
     leak_check = judge.leak_check(names) if of_names else None
     digest = fingerprint(names, images)
@@ -181,6 +191,7 @@ def open_session(
 
         def begin() -> RunRecord:
             folder.write_config(config)  # from here on the folder is this run's
+            labels_used.write(config.directory, labels)
             return RunRecord(
                 config.directory,
                 mesh=mesh,
@@ -189,10 +200,14 @@ def open_session(
                 reading=None if opened.reading is None else opened.reading.record(),
                 step=checkpoints.latest() or 0,
                 leak_check=dataclasses.asdict(leak_check) if leak_check else None,
+                labels=labels,
             )
 
         record = processes.on_first(begin)
+        if labels:
+            say(labels_used.told(config, labels))
         warnings = [judge.warning, judge.note, *checks.doubts(config, len(images))]
+        warnings.append(same_people)
         for warning in filter(None, [*warnings, leak_check and leak_check.warning]):
             say(f"warning: {warning}")
         for change in record.changes if record else ():
@@ -207,11 +222,21 @@ def open_session(
             cameras=opened.cameras,
             judge=judge,
             checkpoints=checkpoints,
+            labels=labels,
             past=past,
             tracker=tracker,
             record=record,
             stop=closing.enter_context(StopRequest()),
         )
+
+
+def _people(judge: Judge) -> dict[str, np.ndarray | None]:
+    """Identities of the training images and of the queries, where they are known."""
+    train, test = judge.train_labels, judge.test
+    return {
+        "train": None if train is None else train.identities,
+        "test": None if test is None else test[0].labels.identities,
+    }
 
 
 def _read(config: Config, data: Any, mesh: Mesh, console: Console) -> Opened:
