@@ -1,7 +1,8 @@
 """Re-identification without labels: fused-grain feature learning (FGU) in JAX.
 
-``fit`` trains, ``load`` opens what was trained; the mathematics lies in ``losses``,
-``memory``, ``merging`` and ``retrieval``.
+``fit`` trains, ``load`` opens what was trained, ``pretrain`` makes a start with labels
+of another dataset; the mathematics lies in ``losses``, ``memory``, ``merging`` and
+``retrieval``.
 """
 
 import importlib
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fgu_jax.inference.embedder import load as load
     from fgu_jax.training.loop import Run as Run
     from fgu_jax.training.loop import fit as fit
+    from fgu_jax.training.pretrain import pretrain as pretrain
 
 _LAZY = {
     "Config": "config",
@@ -24,6 +26,7 @@ _LAZY = {
     "Run": "training.loop",
     "fit": "training.loop",
     "load": "inference.embedder",
+    "pretrain": "training.pretrain",
 }
 _MODULES = {
     name: name

@@ -8,6 +8,7 @@ from fgu_jax.ablation.scores import METRICS, Score, scores, verdicts
 from fgu_jax.ablation.tables import DATASETS, Table
 from fgu_jax.config import Config
 from fgu_jax.data.leaks import LeakCheck
+from fgu_jax.runs.labels import told, used
 from fgu_jax.training.loop import best_epoch
 
 _OF_LEAK_CHECK = {field.name for field in dataclasses.fields(LeakCheck)}
@@ -43,6 +44,8 @@ def page(
         grid = _differences_of(table, found, ours)
     lines += [*_markdown(grid), ""]
     lines += [_how(base, seeds), ""]
+    with_labels = _labels(table, runs)
+    lines += [*with_labels, ""] if with_labels else []
     if table.note:
         lines += [table.note, ""]
     if table.figure:
@@ -112,7 +115,8 @@ def _differences_of(table: Table, found: dict, ours: str) -> list[list[str]]:
 
 def _each_run(table: Table, runs: list[Finished]) -> list[list[str]]:
     heads = [table.head, "seed", "global", "local", "fused", "best epoch, fused"]
-    rows = [[*heads, "untrained, fused", "clusters", "minutes"]]
+    start = "start, fused" if _labels(table, runs) else "untrained, fused"
+    rows = [[*heads, start, "clusters", "minutes"]]
     for run in runs:
         last, first = run.history[-1], run.history[0]
         best = best_epoch(run.history)
@@ -158,6 +162,16 @@ def _how(base: Config, seeds: list[int]) -> str:
         f"`{base.preset}`; the last epoch, fused feature; AP is "
         f"{formula[base.average_precision]}."
     )
+
+
+def _labels(table: Table, runs: list[Finished]) -> list[str]:
+    """Which runs started from labels of other images, a line each setting."""
+    found = {
+        run.label: told(run.config, used(run.config.directory))
+        for run in runs
+        if used(run.config.directory)
+    }
+    return [f"- **{found[x]}**: {x}" for x in table.settings if x in found]
 
 
 def _warnings(runs: list[Finished]) -> list[str]:

@@ -6,6 +6,7 @@ A command is a module: ``parser`` and a function of the command's own name.
 COMMANDS = {
     "prepare": "an archive or a folder in, a checked dataset out",
     "train": "trains without labels; every flag is a field of the configuration",
+    "pretrain": "trains with labels of another dataset: a start for train",
     "evaluate": "rank-1, mAP and mINP of a trained network",
     "cluster": "clusters any folder of images with a trained network",
     "review": "a page that asks a person about doubtful pairs, to correct clusters",

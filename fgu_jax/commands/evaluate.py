@@ -11,6 +11,7 @@ _FIELDS = (
     "dataset",
     "data_dir",
     "pattern",
+    "identities",
     "holdout_identities",
     "difficulty",
     "seed",
@@ -68,6 +69,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from fgu_jax.evaluation import score
     from fgu_jax.inference import embedder
     from fgu_jax.progress import bar
+    from fgu_jax.runs import labels
     from fgu_jax.training.images import read_dataset
 
     network = embedder.load(arguments.checkpoint)
@@ -89,6 +91,14 @@ def evaluate(arguments: argparse.Namespace) -> None:
         dataset = read_dataset(config, progress)
         for line in dataset.reading.lines() if dataset.reading else ():
             console.print(line, markup=False)
+        used = labels.used(arguments.checkpoint)
+        queries = dataset.query_labels
+        labels.check(
+            config,
+            used,
+            train=None,
+            test=None if queries is None else queries.identities,
+        )
         found = score.score(
             network,
             dataset,
@@ -102,6 +112,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
             else None,
             by_track=arguments.by == "track",
             stream=config.stream,
+            with_labels=labels.told(network.config, used),
             progress=progress,
         )
     score.write_score(output, found, network)

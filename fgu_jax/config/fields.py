@@ -53,6 +53,10 @@ class Config:
         "training images of K identities only; labels choose the subset, no more",
         least=1,
     )
+    identities: Literal["all", "first_half", "second_half"] = _data(
+        "all",
+        "training images of all, or of a half of them, by hash; labels choose it",
+    )
     holdout_identities: int | None = _data(
         None, "evaluate on K identities taken out of the training split", least=2
     )
@@ -72,12 +76,11 @@ class Config:
         "named settings; default: quick on synthetic, else paper",
         of="folder shared untrained",
     )
-    method: Literal["fgu", "buc", "paul", "pul", "cluster_contrast", "bow", "lomo"] = (
-        _shared(
-            "fgu",
-            "fgu, or one it is compared with: buc, paul, pul, cluster_contrast, bow, "
-            "lomo",
-        )
+    method: Literal[
+        "fgu", "buc", "paul", "pul", "cluster_contrast", "bow", "lomo", "supervised"
+    ] = _shared(
+        "fgu",
+        "fgu, or one it is compared with: buc, paul, pul, cluster_contrast, bow, lomo",
     )
     resume: bool = _kept(False, "go on with the run in workdir", of="folder untrained")
     seed: int = _data(
@@ -192,6 +195,15 @@ class Config:
         "features",
         "cluster memory before the first merge (zeros: as BUC)",
         unless={"global_weight": 0, "clustering": "kmeans"},
+    )
+
+    label_smoothing: float = field(
+        0.1, "pretraining: share of a label that all identities have", fraction=True
+    )
+    triplet_margin: float | None = field(
+        None,
+        "pretraining: of the batch-hard triplet loss on the global feature, or none",
+        least=0,
     )
 
     merge_start: int = _regrouping(

@@ -33,6 +33,27 @@ class Method:
     merging: bool = False
 
 
+# Its flags are those of ``pretrain.py``: of all methods it alone learns from labels.
+SUPERVISED = "supervised"
+# What it leaves out of the presets: nothing is clustered, remembered or reported.
+_WITHOUT_CLUSTERS: dict[str, Any] = {
+    "teacher": 0.0,
+    "use_cameras": False,
+    "backgrounds": 0,
+    "handcrafted": "none",
+    "watch": "off",
+    "shard_tables": False,
+    "report": False,
+}
+_OF_CLUSTERS = frozenset(fields_of("merging", "regrouping")) | {
+    *("global_weight", "attract_weight", "attract_start", "centres"),
+    *("patch_weight", "patch_loss", "scale", "num_neighbors", "patch_rate"),
+    *("memory_rate", "memory_update", "memory_start"),
+    *("clustering", "kmeans_clusters", "reliability"),
+    *("watch_cluster_share", "watch_spread"),
+    *_WITHOUT_CLUSTERS,
+}
+
 _OF_TRAINING = frozenset(FIELDS) - {*fields_of("data", "untrained")}
 
 METHODS: dict[str, Method] = {
@@ -156,6 +177,24 @@ METHODS: dict[str, Method] = {
         fields={"image_height": 128, "image_width": 48, "report": False},
         unused=_OF_TRAINING,
     ),
+    # The labelled start of Yang et al., CVPR 2019; its patch generator is trained.
+    SUPERVISED: Method(
+        title="with labels",
+        fields={
+            **_WITHOUT_CLUSTERS,
+            "temperature": 0.05,
+            "train_patch_generator": True,
+        },
+        paper={
+            "batch_size": 96,
+            "images_a_cluster": 2,
+            "epochs": 60,
+            "learning_rate": 0.01,
+            "head_learning_rate": 0.1,
+            "lr_drop_epoch": 40,
+        },
+        unused=_OF_CLUSTERS,
+    ),
 }
 
 HANDCRAFTED = ("bow", "lomo")
@@ -197,4 +236,6 @@ def refuse_unused(method: str, given: Mapping[str, Any]) -> None:
     if not wrong:
         return
     why = "trains nothing" if method in HANDCRAFTED else "does not merge clusters"
+    if method == SUPERVISED:
+        why = "learns from labels and makes no clusters"
     raise InputError(f"--method={method} {why}: leave {', '.join(wrong)} out")

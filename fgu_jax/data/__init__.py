@@ -4,9 +4,11 @@ from fgu_jax.data import given
 from fgu_jax.data.dataset import (
     Dataset,
     Labels,
+    half_of_identities,
     hold_out_identities,
     limit_identities,
     limit_rows,
+    only_known,
     resized_by,
 )
 from fgu_jax.data.images import ImageSet
@@ -27,10 +29,12 @@ __all__ = [
     "StreamedImages",
     "canonical_name",
     "given",
+    "half_of_identities",
     "hold_out_identities",
     "limit_identities",
     "limit_rows",
     "load_dataset",
+    "only_known",
     "open_images",
     "resized_by",
 ]

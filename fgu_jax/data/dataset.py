@@ -143,6 +143,49 @@ def limit_identities(dataset: Dataset, k: int, seed: int = 0) -> Dataset:
     return _train_on(dataset, np.flatnonzero(np.isin(labels.identities, chosen)))
 
 
+def half_of_identities(dataset: Dataset, half: str) -> Dataset:
+    """The dataset with the training images of one half of its identities.
+
+    The labels choose the subset and do nothing else. The identities are in the order
+    of ``limit_identities`` at seed 0, whatever the run's: the two halves have none in
+    common and are all of them, and of an odd number the second has one more. Images
+    of nobody known are in neither.
+
+    Args:
+      dataset: with identities.
+      half: ``first_half`` or ``second_half``.
+
+    Raises:
+      InputError: no labels, or fewer than 2 identities.
+    """
+    labels = _labels(dataset, "identities")
+    count = len(_known(labels))
+    if count < 2:
+        raise InputError(
+            f"identities={half}: the training split has {count} identities, a half "
+            "needs 2 or more"
+        )
+    chosen = _choose(labels, count, 0, "identities", spare=0)
+    cut = count // 2
+    chosen = chosen[:cut] if half == "first_half" else chosen[cut:]
+    return _train_on(dataset, np.flatnonzero(np.isin(labels.identities, chosen)))
+
+
+def only_known(dataset: Dataset) -> Dataset:
+    """The dataset with the training images of known identities alone.
+
+    Raises:
+      InputError: no labels.
+    """
+    if dataset.train_labels is None:
+        raise InputError(
+            f"pretraining needs identities, and {dataset.name} has none: give a "
+            "pattern or a CSV with identities"
+        )
+    known = np.flatnonzero(dataset.train_labels.identities > 0)
+    return _train_on(dataset, known)
+
+
 def hold_out_identities(dataset: Dataset, k: int, seed: int = 0) -> Dataset:
     """The dataset with ``k`` training identities made its query and gallery.
 
@@ -213,9 +256,13 @@ def _labels(dataset: Dataset, field: str) -> Labels:
     return dataset.train_labels
 
 
+def _known(labels: Labels) -> list[int]:
+    return [int(i) for i in np.unique(labels.identities) if i > 0]
+
+
 def _choose(labels: Labels, k: int, seed: int, field: str, spare: int) -> np.ndarray:
     """``k`` identities by hash: the same ones on every machine and NumPy."""
-    identities = [int(i) for i in np.unique(labels.identities) if i > 0]
+    identities = _known(labels)
     if not 1 <= k <= len(identities) - spare:
         raise InputError(
             f"{field}={k}: the training split has {len(identities)} identities, "

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fgu_jax.config import Config, methods
+from fgu_jax.config.methods import SUPERVISED
 
 COLUMNS = (
     ("rank-1", "rank1"),
@@ -29,8 +30,11 @@ def best_epoch(history: list[dict]) -> int | None:
     return max(judged, key=lambda record: record["fused_mAP"])["epoch"]
 
 
-def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
-    """What is compared: a title, the record, and the prefix of its figures."""
+def rows(history: list[dict], start: str = "") -> list[tuple[str, dict, str]]:
+    """What is compared: a title, the record, and the prefix of its figures.
+
+    ``start`` is what epoch 0 is, where the network had labels: not untrained.
+    """
     found = [
         (methods.METHODS[name].title, record, name)
         for record in history
@@ -44,7 +48,7 @@ def rows(history: list[dict]) -> list[tuple[str, dict, str]]:
     best = best_epoch(history)
     if "histogram_mAP" in first:
         found.append(("colour histogram", first, "histogram"))
-    found.append(("untrained, fused", first, "fused"))
+    found.append((f"{start or 'untrained'}, fused", first, "fused"))
     if last["epoch"] > 0:
         title = f"epoch {last['epoch']}, last"
         found += [(f"{title}, {part}", last, part) for part in ("global", "local")]
@@ -66,11 +70,17 @@ def print_summary(
     history: list[dict],
     directory: Path,
     protocol: str,
+    labels: str = "",
 ) -> None:
-    """Prints the table, how its figures were taken, and where everything lies."""
-    compared = rows(history)
+    """Prints the table, how its figures were taken, and where everything lies.
+
+    ``labels`` is the clause of ``runs.labels.told``.
+    """
+    compared = rows(history, "start" if config.method == SUPERVISED else labels)
     if compared:
-        title = f"{config.dataset}, {ranked_on(config)}, %"
+        title = ", ".join(
+            filter(None, [config.dataset, ranked_on(config), labels, "%"])
+        )
         table = Table(title=title, title_justify="left")
         table.add_column("")
         for title, _ in COLUMNS:
@@ -93,12 +103,16 @@ def announce(
     """One line on the console for an epoch's record."""
     parts = [f"epoch {record['epoch']:>3}/{config.epochs}"]
     if "loss" in record:
-        parts.append(
-            f"loss {record['loss']:.3f} (repelled {record['loss_repelled']:.3f}, "
-            f"attracted {record['loss_attracted']:.3f}, "
-            f"patch {record['loss_patch']:.3f})"
+        each = ", ".join(
+            f"{name.removeprefix('loss_')} {value:.3f}"
+            for name, value in record.items()
+            if name.startswith("loss_")
         )
-    parts.append(f"C {record['clusters']}")
+        parts.append(f"loss {record['loss']:.3f} ({each})")
+    if "accuracy" in record:
+        parts.append(f"accuracy {record['accuracy']:.3f}")
+    if "clusters" in record:
+        parts.append(f"C {record['clusters']}")
     if "nmi" in record:
         parts.append(f"purity {record['purity']:.3f} NMI {record['nmi']:.3f}")
     if "fused_rank1" in record:

@@ -54,7 +54,8 @@ def dataset_config(config: Config, given: Mapping[str, Any]) -> Config:
     changes = {name: parse_value(name, value) for name, value in given.items()}
     name = canonical_name(changes.get("dataset", config.dataset))
     if name != canonical_name(config.dataset):
-        changes = {"holdout_identities": None, "pattern": None} | changes
+        of_it = {"holdout_identities": None, "pattern": None, "identities": "all"}
+        changes = of_it | changes
     return dataclasses.replace(config, **changes, limit=None, limit_identities=None)
 
 
@@ -87,6 +88,7 @@ def score(
     reranking: Reranking | None = None,
     by_track: bool = False,
     stream: Literal["auto", "always", "never"] = "auto",
+    with_labels: str = "",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Metrics of ``global``, ``local`` and ``fused``, plain and re-ranked.
@@ -98,16 +100,17 @@ def score(
       reranking: its parameters; ``None`` leaves it out.
       by_track: tracks are ranked in place of images, each by its mean: ``ByTrack``.
       stream: decode images as needed: ``always``, ``never``, or by free memory.
+      with_labels: what the network had of them, in the clause of ``runs.labels.told``.
       progress: called with (done, total, what).
 
     Returns:
       A JSON object: ``protocol``, ``num_queries`` (counted), ``num_skipped`` (without
       a match), ``num_gallery`` (ranked: no junk), ``copies`` (of queries, told in one
-      line), ``reading`` (of the files), and ``rows``, one a part and way of ranking:
-      ``part``, ``reranked``, rank1, rank5, rank10, mAP, mINP as fractions in 0..1, and
-      ``mAP_trapezoid`` or ``mAP_hits`` where that was asked for second. ``open_set``
-      has ``retrieval.OpenSet`` by part, for 1 stranger in 100 queries; nothing where
-      the gallery is one identity.
+      line), ``reading`` (of the files), ``labels`` where the network had any, and
+      ``rows``, one a part and way of ranking: ``part``, ``reranked``, rank1, rank5,
+      rank10, mAP, mINP as fractions in 0..1, and ``mAP_trapezoid`` or ``mAP_hits``
+      where that was asked for second. ``open_set`` has ``retrieval.OpenSet`` by part,
+      for 1 stranger in 100 queries; nothing where the gallery is one identity.
 
     Raises:
       InputError: the dataset has no labels to evaluate with, or no query has a match;
@@ -166,6 +169,7 @@ def score(
         **counts,
         "num_gallery": num_ranked(labels[1]),
         "copies": note,
+        **({"labels": with_labels} if with_labels else {}),
         "reading": dataset.reading and dataset.reading.record(),
         "average_precision": list(average_precisions),
         "reranking": None if reranking is None else dataclasses.asdict(reranking),
@@ -179,7 +183,8 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
     other = [f"mAP_{name}" for name in found["average_precision"][1:]]
     titles = {name: title for title, name in COLUMNS}
     columns = [*REPORTED, *other]
-    table = Table(title=f"{found['dataset']}, %", title_justify="left")
+    title = ", ".join(filter(None, [found["dataset"], found.get("labels"), "%"]))
+    table = Table(title=title, title_justify="left")
     table.add_column("feature", no_wrap=True)
     for column in columns:
         table.add_column(titles.get(column, column.replace("_", " ")), justify="right")

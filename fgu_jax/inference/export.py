@@ -20,6 +20,7 @@ from fgu_jax.inference.trained import (
     Trained,
     read_trained,
 )
+from fgu_jax.runs import labels
 from fgu_jax.runs.arrays import digest_arrays, digest_bytes, save_network
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -71,7 +72,9 @@ def export(
         "digests": digest_arrays(trained.variables)
         | {PROGRAM: digest_bytes(serialized)},
     }
+    with_labels = labels.used(checkpoint)
     with whole_folder(output) as folder:
+        labels.write(folder, with_labels)
         (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
         save_network(folder / EXPORTED_NETWORK, trained.variables)
         (folder / PROGRAM).write_bytes(serialized)

@@ -48,6 +48,12 @@ def check_positive(name: str, value: float | jax.Array) -> None:
         raise InputError(f"{name} is {value}: give a number above 0")
 
 
+def check_share(name: str, value: float) -> None:
+    """Refuses a number that is no share."""
+    if not 0 <= value <= 1:
+        raise InputError(f"{name} is {value}: give 0 to 1")
+
+
 def check_block_rows(block_rows: int | None) -> None:
     """Refuses a block without rows."""
     if block_rows is not None and block_rows < 1:

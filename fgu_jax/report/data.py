@@ -58,6 +58,7 @@ class ReportData:
       similarities: sparse [N, N], the graph that was clustered, or ``None``.
       standing: of the images to their clusters, with it.
       told: of the clusters, a sentence each.
+      labels: that the network had at its start, in a clause; empty of none.
     """
 
     config: Config
@@ -72,6 +73,7 @@ class ReportData:
     similarities: sp.csr_array | None = None
     standing: Standing | None = None
     told: tuple[str, ...] = ()
+    labels: str = ""
 
     def __post_init__(self) -> None:
         if not self.history:
@@ -134,11 +136,12 @@ def gather(
     made: Clustering,
     judge: Judge,
     embed: Embed,
+    labels: str = "",
 ) -> ReportData:
     """A finished run's arrays, its features by the network as it is now.
 
     Args:
-      config, history, names, images: as in ``ReportData``.
+      config, history, names, images, labels: as in ``ReportData``.
       made: the clusters that the run ends with.
       judge: who alone has labels; what it found last is of this network, or nothing.
       embed: images uint8 [N, H, W, 3] to global [N, D] and patches [U, N, d], known
@@ -161,6 +164,7 @@ def gather(
         clusters=made.labels,
         similarities=made.graph.similarities,
         standing=made.standing,
+        labels=labels,
         told=tuple(lines(made, scored(made.labels, judge.train_labels))),
         patches=patches,
         global_features=global_features,

@@ -78,6 +78,7 @@ def _lead(data: ReportData) -> str:
     return (
         f"{config.backbone}, {config.image_height} x {config.image_width} pixels, "
         f"{config.num_patches} patches; start: {config.init}; "
+        f"{data.labels and f'{data.labels}; '}"
         f"{len(data.images):,} training images, {data.history[-1]['epoch']} epochs, "
         f"seed {config.seed}."
     )
@@ -100,14 +101,15 @@ def _facts(last: dict) -> str:
 
 
 def _result(data: ReportData, protocol: str) -> str:
-    compared = results.rows(data.history)
+    compared = results.rows(data.history, data.labels)
     if not compared:
         return (
             '<p class="note">No query is known to have a match in a gallery, so '
             "there is nothing to evaluate.</p>"
         )
     where = results.ranked_on(data.config).capitalize()
-    said = ". ".join(filter(None, [where, protocol]))
+    labels = data.labels and f"{data.labels[0].upper()}{data.labels[1:]}"
+    said = ". ".join(filter(None, [where, labels, protocol]))
     head = "".join(f'<th scope="col">{title}</th>' for title, _ in results.COLUMNS)
     body = []
     for title, record, prefix in compared:

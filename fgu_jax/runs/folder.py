@@ -19,12 +19,12 @@ from fgu_jax.config.located import located
 from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.errors import InputError
 from fgu_jax.messages import printable
-from fgu_jax.runs import lock, record
+from fgu_jax.runs import labels, lock, record
 from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
 
 METRICS = "metrics.jsonl"
 _CONFIG = "config.json"
-_REWRITTEN = (_CONFIG, record.NAME, METRICS, "timings.jsonl")
+_REWRITTEN = (_CONFIG, record.NAME, labels.NAME, METRICS, "timings.jsonl")
 # What a run may have written before its configuration, and before its first whole
 # checkpoint.
 _BEFORE_CONFIG = {lock.NAME, CHECKPOINTS, _CONFIG + files.SCRATCH}

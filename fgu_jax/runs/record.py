@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 
 from fgu_jax import files
 from fgu_jax._version import __version__
+from fgu_jax.runs.labels import LabelsUsed
 
 NAME = "run.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -36,6 +37,7 @@ class RunRecord:
       reading: what was read of the files that are there; ``None`` of an array.
       step: of the checkpoint that the session goes on from; 0 at the beginning.
       leak_check: what ``leaks.check`` saw of the order of rows; ``None``: not looked.
+      labels: that the network was trained with, here or before; none are not told.
 
     Raises:
       NotWritten: the file cannot be written.
@@ -51,6 +53,7 @@ class RunRecord:
         step: int,
         reading: dict | None = None,
         leak_check: dict | None = None,
+        labels: tuple[LabelsUsed, ...] = (),
     ):
         self._path = directory / NAME
         self._sessions = _read(self._path)
@@ -71,6 +74,8 @@ class RunRecord:
             "leak_check": leak_check,
             "warnings": [],
         }
+        if labels:
+            self._session["labels"] = [each.told for each in labels]
         self._sessions.append(self._session)
         self.changes = [] if before is None else _changes(before, self._session)
         self._write()

@@ -5,6 +5,7 @@ from jax.sharding import Mesh
 
 from fgu_jax import networks
 from fgu_jax.config import Config
+from fgu_jax.config.methods import SUPERVISED
 from fgu_jax.errors import InputError
 from fgu_jax.losses import check_num_neighbors
 from fgu_jax.merging import refuse_what_does_not_fit
@@ -34,9 +35,28 @@ def validate_before_data(config: Config, mesh: Mesh) -> None:
             "devices: change it, or --devices"
         )
     appearance.validate(config)
+    if config.method == SUPERVISED:
+        _validate_triplets(config)
     networks.check_num_patches(
         config.backbone, config.image_height, config.image_width, config.num_patches
     )
+
+
+def _validate_triplets(config: Config) -> None:
+    margin, each = config.triplet_margin, config.images_a_cluster
+    if margin is None:
+        return
+    if each is None:
+        raise InputError(
+            f"triplet_margin is {margin} with images_a_cluster None: a triplet needs "
+            "two images of an identity, give images_a_cluster 2 or more"
+        )
+    if config.batch_size < 2 * each:
+        raise InputError(
+            f"triplet_margin is {margin} with batch_size {config.batch_size} and "
+            f"images_a_cluster {each}: a triplet needs two identities, give a "
+            f"batch_size of {2 * each} or more"
+        )
 
 
 def validate_with_data(config: Config, num_images: int) -> None:
@@ -52,6 +72,8 @@ def validate_with_data(config: Config, num_images: int) -> None:
             f"batch_size {config.batch_size} is larger than the {num_images} training "
             f"images: use {num_images} or less"
         )
+    if config.method == SUPERVISED:
+        return
     if config.patch_weight > 0 and config.patch_loss == "pedal":
         check_num_neighbors(config.num_neighbors, num_images)
     if config.clustering == "kmeans":
@@ -81,6 +103,8 @@ def validate_with_data(config: Config, num_images: int) -> None:
 
 def doubts(config: Config, num_images: int) -> list[str | None]:
     """Warnings, a line each, of what will not be as it was asked for."""
+    if config.method == SUPERVISED:
+        return []
     return [never_merges(config), fewer_groups(config, num_images)]
 
 

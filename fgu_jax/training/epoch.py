@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -17,9 +17,11 @@ from fgu_jax.progress import Progress
 from fgu_jax.training.health import FiniteLosses
 from fgu_jax.training.images import host_batches, place_images
 from fgu_jax.training.sampling import clusters_order, epoch_order
-from fgu_jax.training.state import TrainState, specs
+from fgu_jax.training.state import Stepped, specs
 from fgu_jax.training.step import chunked_train_step, mapped_train_step
 from fgu_jax.training.stopping import StopRequest
+
+State = TypeVar("State", bound=Stepped)
 
 MOST_STEPS = 64  # of a dispatch, where the configuration does not say
 SECONDS = 0.5  # that a dispatch should last, so that a stop is seen within a second
@@ -60,8 +62,8 @@ class Epochs:
         self._weights = {name: getattr(config, name) for name in TRACED}
 
     def __call__(
-        self, epoch: int, state: TrainState, stop: StopRequest, progress: Progress
-    ) -> TrainState:
+        self, epoch: int, state: State, stop: StopRequest, progress: Progress
+    ) -> State:
         """The state after the epoch, or earlier if a stop was asked for.
 
         Args:

@@ -20,6 +20,7 @@ from fgu_jax.data import (
     Settings,
     StreamedImages,
     given,
+    half_of_identities,
     hold_out_identities,
     limit_identities,
     limit_rows,
@@ -159,6 +160,8 @@ def read_dataset(config: Config, progress: Progress | None) -> Dataset:
     # Held out first: the same identities are held out whatever the run trains on.
     if config.holdout_identities is not None:
         dataset = hold_out_identities(dataset, config.holdout_identities)
+    if config.identities != "all":
+        dataset = half_of_identities(dataset, config.identities)
     if config.limit_identities is not None:
         dataset = limit_identities(dataset, config.limit_identities, config.seed)
     if config.limit is not None:

@@ -19,7 +19,7 @@ from fgu_jax import files, report
 from fgu_jax.clustering import Clustering, clustering
 from fgu_jax.clustering.cameras import centred
 from fgu_jax.config import Config
-from fgu_jax.config.methods import HANDCRAFTED
+from fgu_jax.config.methods import HANDCRAFTED, SUPERVISED
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation import clusters as told
 from fgu_jax.evaluation.results import announce, best_epoch, print_summary
@@ -30,6 +30,7 @@ from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import bar
 from fgu_jax.runs.clusters import write_clusters
+from fgu_jax.runs.labels import told as told_of_labels
 from fgu_jax.training import baselines, health
 from fgu_jax.training.session import Session, open_session
 from fgu_jax.training.shape import shaped
@@ -96,6 +97,11 @@ def fit(
     """
     quiet = quiet or not processes.is_first()
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+    if config.method == SUPERVISED:
+        raise InputError(
+            f"--method={SUPERVISED} learns from labels, and this trains without: run "
+            "experiments/pretrain.py, or fgu_jax.pretrain"
+        )
     config, data = shaped(config, data, console)
     if config.method in HANDCRAFTED:
         names, history = baselines.run(config, data, console, on_epoch)
@@ -231,11 +237,21 @@ def finish(session: Session, state: TrainState) -> Run:
             )
 
     processes.on_first(write_table)
-    print_summary(tracker.console, config, tracker.history, directory, judge.protocol)
+    print_summary(
+        tracker.console,
+        config,
+        tracker.history,
+        directory,
+        judge.protocol,
+        labels=told_of_labels(config, session.labels),
+    )
     scores = told.scored(made.labels, labels)
     if session.record is not None:
         session.record.clusters(told.record(made, scores))
-    for line in told.lines(made, scores):
+    lines = told.lines(made, scores)
+    if who is not None:
+        lines.append(told.about_suggestions(made.labels, who))
+    for line in lines:
         tracker.console.print(f"clusters.csv: {line}", markup=False)
     if config.report:
         page = _report(session, made)
@@ -317,6 +333,7 @@ def _report(session: Session, made: Clustering) -> Path | None:
             images=session.images,
             made=made,
             judge=session.judge,
+            labels=told_of_labels(config, session.labels),
             embed=functools.partial(session.embed, progress=progress),
         )
 

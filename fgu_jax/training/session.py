@@ -22,8 +22,10 @@ from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.progress import Progress, bar
 from fgu_jax.runs import folder
+from fgu_jax.runs import labels as labels_used
 from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
 from fgu_jax.runs.checkpoints import Checkpoints
+from fgu_jax.runs.labels import LabelsUsed
 from fgu_jax.runs.metrics import Tracker
 from fgu_jax.runs.record import RunRecord
 from fgu_jax.training import checks, programs
@@ -35,7 +37,7 @@ from fgu_jax.training.images import About, Opened, fingerprint, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.regrouping import regroup
-from fgu_jax.training.state import TrainState, exchanged
+from fgu_jax.training.state import Stepped, TrainState, exchanged
 from fgu_jax.training.stopping import StopRequest
 from fgu_jax.training.together import Together
 
@@ -53,6 +55,7 @@ class Session:
       about: identities' names and the columns of a table, for ``clusters.csv`` alone.
       judge: who alone is handed labels.
       checkpoints: the run's.
+      labels: that the network had at its start, or has here.
       past: what the newest checkpoint says: ``epochs``, one record each, none in a new
         run, and ``fingerprint``.
       tracker: the records of the epochs, kept and shown.
@@ -71,6 +74,7 @@ class Session:
     about: About
     judge: Judge
     checkpoints: Checkpoints
+    labels: tuple[LabelsUsed, ...]
     past: dict[str, Any]
     tracker: Tracker
     record: RunRecord | None
@@ -152,7 +156,7 @@ class Session:
         regrouping = self.spent.get("regrouping", 0.0)
         return Estimate(self.config, epoch, regrouping, progress, say)
 
-    def means(self, epoch: int, state: TrainState) -> dict[str, float]:
+    def means(self, epoch: int, state: Stepped) -> dict[str, float]:
         """The epoch's mean losses, and the rate that it was trained at."""
         config, steps = self.config, self.steps_per_epoch
         rate = rate_schedule(config, steps, config.learning_rate)
@@ -175,8 +179,12 @@ def open_session(
     data: Any,
     console: Console,
     on_epoch: Callable[[dict], object] | None = None,
+    *,
+    own_labels: LabelsUsed | None = None,
 ) -> Iterator[Session]:
     """Opens data and folder; arguments are those of ``fit``.
+
+    ``own_labels`` are those that the run itself learns from.
 
     Nothing is written before all that could be refused was looked at.
 
@@ -184,8 +192,10 @@ def open_session(
       InputError: anything that a user can mend, in one line.
     """
     mesh = make_mesh(config.devices)
+    labels = labels_used.of_run(config, own_labels)
     opened = _read(config, data, mesh, console)
     names, images, judge = opened.names, opened.images, opened.judge
+    same_people = labels_used.check(config, labels, **_people(judge))
     of_names = data is None or isinstance(data, Dataset)  # not in an owner's order
     leak_check = judge.leak_check(names) if of_names else None
     digest = fingerprint(names, images)
@@ -199,6 +209,7 @@ def open_session(
 
         def begin() -> RunRecord:
             folder.write_config(config)  # from here on the folder is this run's
+            labels_used.write(config.directory, labels)
             return RunRecord(
                 config.directory,
                 mesh=mesh,
@@ -207,10 +218,14 @@ def open_session(
                 reading=None if opened.reading is None else opened.reading.record(),
                 step=checkpoints.latest() or 0,
                 leak_check=dataclasses.asdict(leak_check) if leak_check else None,
+                labels=labels,
             )
 
         record = processes.on_first(begin)
+        if labels:
+            say(labels_used.told(config, labels))
         warnings = [judge.warning, judge.note, *checks.doubts(config, len(images))]
+        warnings.append(same_people)
         for warning in filter(None, [*warnings, leak_check and leak_check.warning]):
             say(f"warning: {warning}")
         for change in record.changes if record else ():
@@ -227,11 +242,21 @@ def open_session(
             about=opened.about,
             judge=judge,
             checkpoints=checkpoints,
+            labels=labels,
             past=past,
             tracker=tracker,
             record=record,
             stop=closing.enter_context(StopRequest()),
         )
+
+
+def _people(judge: Judge) -> dict[str, np.ndarray | None]:
+    """Identities of the training images and of the queries, where they are known."""
+    train, test = judge.train_labels, judge.test
+    return {
+        "train": None if train is None else train.identities,
+        "test": None if test is None else test[0].labels.identities,
+    }
 
 
 def _read(config: Config, data: Any, mesh: Mesh, console: Console) -> Opened:

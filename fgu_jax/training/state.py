@@ -1,6 +1,6 @@
 """The state of training: one explicit pytree that holds everything with a future."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import flax.struct
 import jax
@@ -15,6 +15,23 @@ from fgu_jax.parallel.mesh import AXIS
 # Summed over the steps of an epoch, in the state, so that a run stopped within an
 # epoch reports the same means when it goes on.
 LOSSES = ("loss", "loss_repelled", "loss_attracted", "loss_patch")
+
+
+class Stepped(Protocol):
+    """What the steps of an epoch need to know of a state, whatever it trains."""
+
+    @property
+    def step(self) -> Any:
+        """Int32, batches seen."""
+
+    @property
+    def labels(self) -> Any:
+        """Int32 [N], cluster or class of each image."""
+
+    @property
+    def sums(self) -> dict:
+        """Of the losses over this epoch."""
+
 
 TABLES = {"cluster_memory": 0, "centres": 0, "patch_memory": 1}  # the axis of rows
 

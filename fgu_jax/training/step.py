@@ -47,9 +47,7 @@ def make_train_step(
     It must run under a mapped axis named ``data``.
     """
 
-    # The heads are new and have no statistics worth keeping.
-    kept = {"train": False, "train_heads": True}
-    modes = kept if config.keep_statistics else {"train": True}
+    modes = batch_norm_modes(config)
     of_tables = tables.CUT if config.shard_tables else tables.WHOLE
 
     compiled_in = {name: getattr(config, name) for name in TRACED}
@@ -57,15 +55,12 @@ def make_train_step(
     def train_step(state, images, batch, weights=None):
         weight = compiled_in | (weights or {})
         index = batch["index"]
-        raw = batch["image"] if images is None else images[index]
-        pixels = augment(
-            image_keys(state.key, state.step // steps_per_epoch, index),
-            raw.astype(state.cluster_memory.dtype) / 255,
-            crop=config.crop,
-            pad=config.pad,
-            flip=config.flip,
-            color_jitter=config.color_jitter,
-            erasing=config.erasing,
+        pixels = augmented(
+            config,
+            images,
+            batch,
+            keys=image_keys(state.key, state.step // steps_per_epoch, index),
+            dtype=state.cluster_memory.dtype,
         )
         labels = state.labels[index]
         attract_weight = _attract_weight(config, state, weight["attract_weight"])
@@ -116,6 +111,36 @@ def make_train_step(
         return new_state, named | {"grad_norm": grad_norm}
 
     return train_step
+
+
+def augmented(
+    config: Config, images: Any, batch: Batch, *, keys: jax.Array, dtype: Any
+) -> jax.Array:
+    """The batch's images as the network sees them, float [b, H, W, 3] in 0..1.
+
+    Args:
+      config: how they are augmented.
+      images, batch: as the step takes them.
+      keys: PRNG keys [b].
+      dtype: of the pixels.
+    """
+    raw = batch["image"] if images is None else images[batch["index"]]
+    return augment(
+        keys,
+        raw.astype(dtype) / 255,
+        crop=config.crop,
+        pad=config.pad,
+        flip=config.flip,
+        color_jitter=config.color_jitter,
+        erasing=config.erasing,
+    )
+
+
+def batch_norm_modes(config: Config) -> dict[str, bool]:
+    """How a step calls the network: which of its BatchNorm take the batch."""
+    # The heads are new and have no statistics worth keeping.
+    kept = {"train": False, "train_heads": True}
+    return kept if config.keep_statistics else {"train": True}
 
 
 def _attract_weight(config: Config, state: TrainState, beta: Any) -> jax.Array:

@@ -14,6 +14,7 @@ from fgu_jax.ablation import page, plot, runs, scores
 from fgu_jax.config import FIELDS, presets
 from fgu_jax.errors import InputError
 from fgu_jax.parallel.mesh import make_mesh
+from fgu_jax.runs import labels
 from fgu_jax.runs import lock as run_lock
 from fgu_jax.training import loop, programs
 
@@ -223,6 +224,25 @@ def test_a_table_says_what_its_runs_warned_of():
     warned.session["leak_check"] = {"rows_by_name": True, "sigmas": 1.0}
     text = page.page(ablation.find(4), BASE, [warned], num_planned=2, command="")
     assert "leak check" not in text
+
+
+def test_a_table_says_whose_labels_its_runs_started_from(tmp_path):
+    plain = page.page(
+        ablation.find(4), BASE, [run("PEDAL", 0, 0.5)], num_planned=2, command=""
+    )
+    assert "labels" not in plain
+    assert "untrained, fused" in plain
+    started = run("PEDAL", 0, 0.5)
+    config = dataclasses.replace(started.config, workdir=str(tmp_path))
+    started = dataclasses.replace(started, config=config)
+    used = labels.LabelsUsed(
+        dataset="duke", people="duke", identities=(3, 8), images=1234
+    )
+    labels.write(tmp_path, (used,))
+    text = page.page(ablation.find(4), BASE, [started], num_planned=2, command="")
+    said = "- **started from labels of duke: 2 identities, 1,234 images**: PEDAL\n"
+    assert said in text
+    assert "untrained" not in text
 
 
 def test_data_that_name_nobody_are_refused_before_any_training(

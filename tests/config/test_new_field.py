@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 BESIDE = '    erasing: float = field(0.0, "chance that a rectangle is erased",'
 LINE = '    exposure: float = field(1.0, "what pixels are multiplied by", least=0)\n'
-USE = "raw.astype(state.cluster_memory.dtype) / 255"
+USE = "raw.astype(dtype) / 255"
 CHECK = """
 import dataclasses, json, os
 from fgu_jax.config import Config, presets
