@@ -65,6 +65,12 @@ class Run:
     clusters: np.ndarray
     names: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        """The run as a notebook shows it: figures and pictures."""
+        from fgu_jax.report.notebook import html_of_run
+
+        return html_of_run(self.directory, self.config, self.history)
+
 
 def fit(
     config: Config,
