@@ -59,7 +59,7 @@ def test_names_that_are_not_utf8_or_not_normal(tmp_path):
 
 def test_training_images_have_no_identity(market):
     images = load("market1501", data_dir=market).train
-    assert set(vars(images)) == {"names", "keys", "source", "boxes"}
+    assert set(vars(images)) == {"names", "keys", "source", "boxes", "resize"}
     assert set(vars(images.source)) == {"root"}
 
 

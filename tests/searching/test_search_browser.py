@@ -186,3 +186,27 @@ def test_a_phone_shows_it_without_scrolling_sideways(opened, scheme):
     finally:
         opened.emulate("Emulation.clearDeviceMetricsOverride")
         opened.emulate("Emulation.setEmulatedMedia", features=[])
+
+
+def test_beyond_the_distance_nothing_is_a_match(browser, tmp_path):
+    query, gallery = _side(tmp_path / "q", 3, "q"), _side(tmp_path / "g", 4, "g")
+    matches = Matches(
+        query=query,
+        gallery=gallery,
+        indices=np.array([[0, 1], [2, 3], [1, 0]]),
+        distances=np.array([[0.2, 0.9], [0.8, 0.9], [0.1, 0.5]], np.float32),
+        max_distance=0.5,
+    )
+    output = tmp_path / "found"
+    with searching.result_folder(output, overwrite=False, apart_from=()) as made:
+        searching.write_result(made, matches, network="net", shape=(2, 1))
+    browser.open(output / "index.html")
+    browser.wait_until("document.querySelectorAll('.match').length === 3")
+    found = browser.run("""
+        return [...document.querySelectorAll(".query")].map((s) => [
+          s.querySelectorAll(".match").length,
+          s.querySelector(".none")?.textContent ?? null,
+        ])""")
+    assert found == [[1, None], [0, "no match"], [2, None]]
+    text = browser.run("return document.body.textContent")
+    assert "Beyond 0.5 nothing is a match." in text

@@ -3,49 +3,16 @@
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from fgu_jax.data.images import normal_name
+from fgu_jax.data.layouts.columns import Corners, roles_of
+from fgu_jax.data.layouts.finder import Finder
 from fgu_jax.data.layouts.splits import split_of
 from fgu_jax.errors import InputError
-from fgu_jax.messages import nearest, printable
+from fgu_jax.messages import printable
 
 _DELIMITERS = ",;\t|"
-_ROLES: dict[str, tuple[str, ...]] = {
-    "image": (
-        *("image", "path", "imagepath", "file", "filename", "filepath", "imagefile"),
-        *("imagename", "img", "imgpath", "imgname", "relativepath", "imageid"),
-    ),
-    "identity": (
-        *("identity", "individualid", "individual", "identityid", "pid", "personid"),
-        *("person", "animalid", "animal", "vehicleid", "vehicle", "subjectid"),
-        *("subject", "individualname", "indid"),
-    ),
-    "camera": (
-        *("camera", "camid", "cameraid", "cam", "cameraname", "station", "position"),
-        *("cameratrap", "cameratrapid", "stationid"),
-    ),
-    "track": (
-        *("track", "trackid", "tracklet", "trackletid", "encounter", "encounterid"),
-        *("burst", "burstid", "sequence", "sequenceid", "seqid", "eventid"),
-    ),
-    "split": ("split", "subset", "partition"),
-    "bbox": ("bbox", "box", "boundingbox"),
-}
-# Taken only where nothing else is there, and where values come more than once.
-_WEAK = {"identity": ("name", "id", "label", "class", "target")}
-_CORNERS = (
-    (("x", "y", "w", "h"), False),
-    (("x", "y", "width", "height"), False),
-    (("left", "top", "width", "height"), False),
-    (("bboxx", "bboxy", "bboxw", "bboxh"), False),
-    (("bboxx", "bboxy", "bboxwidth", "bboxheight"), False),
-    (("xmin", "ymin", "xmax", "ymax"), True),
-    (("x1", "y1", "x2", "y2"), True),
-    (("left", "top", "right", "bottom"), True),
-)
 NOBODY = frozenset(("", "-1", "nan", "none", "null", "na", "n/a", "?", "-")) | {
     *("unknown", "unidentified", "<na>", "not identified", "no identity", "unk"),
     *("#n/a", "??", "new_whale", "new_individual", "undetermined", "undefined"),
@@ -140,8 +107,8 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     twice = [name for name in names if name and names.count(name) > 1]
     if twice:
         raise InputError(f"the CSV has two columns {twice[0]!r}: leave one out")
-    finder = _Finder(pictures)
-    columns, corners, notes = _roles(names, lines, finder)
+    finder = Finder(pictures)
+    columns, corners, notes = roles_of(names, lines, finder)
     at = {role: names.index(name) for role, name in columns.items()}
     sides = [names.index(name) for name in corners[0]] if corners else []
     used = {*at.values(), *sides}
@@ -281,83 +248,10 @@ def _parse(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, lines[skip + 1 :]
 
 
-def _listed(names: list[str], most: int = 12) -> str:
-    shown = [printable(name)[:40] for name in names[:most]]
-    return ", ".join(shown) + (", ..." if len(names) > most else "")
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.lower())
-
-
-def _roles(
-    names: list[str], lines: list[tuple[int, list[str]]], finder: "_Finder"
-) -> tuple[dict[str, str], tuple[tuple[str, ...], bool] | None, list[str]]:
-    """Column names by role, the four columns of a box, and what is to be told."""
-    first = next((name for name in names if finder.find(name)), None)
-    if first is not None:
-        raise InputError(
-            f"the CSV has no line of names of columns: its first line has the image "
-            f"{first!r}: put a line such as image,identity above it"
-        )
-    plain: dict[str, str] = {}
-    for name in names:
-        plain.setdefault(_plain(name), name)
-
-    def values(name: str) -> list[str]:
-        at = names.index(name)
-        return [cells[at].strip() for _, cells in lines if at < len(cells)]
-
-    found: dict[str, str] = {}
-    for role, known in _ROLES.items():
-        there = [plain[k] for k in known if k in plain]
-        if role == "image":  # image_id is a number beside path, elsewhere the file
-            there.sort(key=lambda name: not any(map(finder.find, values(name)[:20])))
-            if not there:
-                named = (n for n in names if any(map(finder.find, values(n)[:20])))
-                there = list(named)
-        if there:
-            found[role] = there[0]
-    if "image" not in found:
-        raise InputError(
-            f"the CSV has columns {_listed(names) or '(none)'}: it needs image (or "
-            "path, file, filename), and may have identity, camera, track, split, bbox"
-        )
-    notes = []
-    for role, known in _WEAK.items():
-        for name in (plain[k] for k in known if k in plain):
-            cells = values(name)
-            if role not in found and name not in found.values():
-                if len(set(cells)) < len(cells):
-                    found[role] = name
-                else:
-                    notes.append(
-                        f"column {name!r} has another value in each row and is not "
-                        f"taken for {role}: call it {role!r} if it is"
-                    )
-    read = {role: name for role, name in found.items() if name != role}
-    if read:
-        told = ", ".join(f"{name!r} is {role}" for role, name in read.items())
-        notes.insert(0, f"columns: {told}")
-    for name in names:
-        near = nearest(_plain(name), found.keys() ^ _ROLES.keys(), cutoff=0.7)
-        if near is not None and name not in found.values():
-            notes.append(
-                f"column {printable(name)!r} is not read: call it {near!r} if it is"
-            )
-    corners = None
-    if "bbox" not in found:
-        for wanted, to_corner in _CORNERS:
-            if corners is None and all(side in plain for side in wanted):
-                corners = (tuple(plain[side] for side in wanted), to_corner)
-                notes.append(f"boxes are in columns {_listed([*corners[0]])}")
-    return found, corners, notes
-
-
 def _box(
     text: str | None,
     sides: list[str],
-    corners: tuple[tuple[str, ...], bool] | None,
+    corners: Corners | None,
     line: int,
 ) -> Box | None:
     """(left, top, right, bottom) of x, y, width, height, or of two corners."""
@@ -386,60 +280,3 @@ def _box(
             "numbers: give x, y, width, height"
         )
     return x, y, right, bottom
-
-
-def _ending_folded(name: str) -> str:
-    """A name whose ending is in small letters, as endings compare."""
-    start, dot, ending = name.rpartition(".")
-    return start + dot + ending.lower()
-
-
-class _Finder:
-    """Images by the names that tables give them."""
-
-    def __init__(self, pictures: Collection[str]) -> None:
-        self._keys = {normal_name(key): key for key in pictures}
-        folded = Counter(map(_ending_folded, self._keys))
-        self._folded = {
-            _ending_folded(name): key
-            for name, key in self._keys.items()
-            if folded[_ending_folded(name)] == 1
-        }
-        self._drop, self._add = "", ""
-
-    def learn(self, images: list[str]) -> None:
-        """Which folders stand before the names in the table, or are missing there."""
-        if any(self.find(image) for image in images[:100]):
-            return
-        ends: dict[str, str] = {}
-        for key in self._keys:
-            base = key.rpartition("/")[2]
-            ends[base] = "" if base in ends else key
-        for image in images[:100]:
-            name = self._spelt(image)
-            parts = name.split("/")
-            for k in range(1, len(parts)):
-                if "/".join(parts[k:]) in self._keys:
-                    self._drop = "/".join(parts[:k]) + "/"
-                    return
-            longer = ends.get(parts[-1], "")
-            if longer.endswith("/" + name):
-                self._add = longer[: -len(name)]
-                return
-
-    def find(self, image: str) -> str | None:
-        """The key of an image in its tree, or ``None``."""
-        raw = normal_name(image)  # a name may hold blanks or a backslash
-        name = self._spelt(image)
-        if raw in self._keys or name in self._keys:
-            return self._keys.get(raw) or self._keys[name]
-        if self._drop and name.startswith(self._drop):
-            name = name[len(self._drop) :]
-        name = self._add + name
-        return self._keys.get(name) or self._folded.get(_ending_folded(name))
-
-    def _spelt(self, image: str) -> str:
-        name = normal_name(image.strip().replace("\\", "/"))
-        while name.startswith("./"):
-            name = name[2:]
-        return name
