@@ -13,6 +13,7 @@ from typing import NoReturn
 from fgu_jax.config import FIELDS, TRAITS, TYPES
 from fgu_jax.errors import GO_ON, InputError, NotWritten
 from fgu_jax.messages import nearest
+from fgu_jax.parallel.allocation import keep_freed_memory
 
 
 class Parser(argparse.ArgumentParser):
@@ -127,6 +128,8 @@ def main(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     arguments = parser.parse_args(argv)
+    if hasattr(arguments, "compilation_cache"):  # it computes
+        keep_freed_memory()
     from fgu_jax.training.stopping import Stopped  # imports JAX; --help needs none
 
     try:

@@ -1,0 +1,41 @@
+"""Memory that a CPU's steps use again, in place of asking the system for it each time.
+
+XLA allocates a program's temporary memory at each call and frees it after: 436 MiB for
+a gradient of EfficientNet-Lite0 at batch 32 and 128 x 64. glibc gives back what is so
+large, and gets it again as pages that the kernel clears one by one: 110,000 page faults
+a step, a third of its time. Told not to, it keeps the memory and the faults are gone.
+"""
+
+import ctypes
+import importlib.util
+import os
+import platform
+
+# mallopt's parameters, of malloc.h.
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+_KEPT = 1 << 30  # bytes of free memory that the system does not get back
+_BY_HAND = ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "LD_PRELOAD")
+_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "libtpu", "jax_rocm7_plugin")
+
+
+def keep_freed_memory() -> bool:
+    """Lets glibc keep the memory of a step for the next one, for this whole process.
+
+    It is called before other threads allocate: the arenas that they have by then could
+    hold no such piece. Nothing is done where malloc is another one or was set up by
+    hand (``GLIBC_TUNABLES``, ``MALLOC_...``), or where JAX has an accelerator.
+
+    Returns:
+      Whether it was done.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(map(os.environ.get, _BY_HAND)):
+        return False
+    if any(importlib.util.find_spec(name) for name in _PLUGINS):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    # Pieces of any size come from the one heap, which alone can grow by them.
+    wanted = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _KEPT))
+    return all(mallopt(parameter, value) == 1 for parameter, value in wanted)

@@ -1,0 +1,67 @@
+"""Freed memory is kept: pages of a large array are asked for once, in any thread."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from fgu_jax.parallel.allocation import keep_freed_memory
+
+PROGRAM = """
+import resource, threading
+from fgu_jax.parallel.allocation import keep_freed_memory
+done = keep_freed_memory() if {keep} else None
+
+def rounds():
+    for k in range(20):
+        bytes([k]) * (32 << 20)  # 8,192 pages
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+thread = threading.Thread(target=rounds)
+thread.start()
+thread.join()
+print(done, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def _faults(keep, **environment):
+    env = {k: v for k, v in os.environ.items() if "MALLOC" not in k} | environment
+    env.pop("GLIBC_TUNABLES", None)
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(keep=keep)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    done, faults = run.stdout.split()
+    return done, int(faults)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
+def test_a_freed_array_is_taken_again_without_page_faults():
+    assert _faults(False)[1] > 15 * 8192
+    done, faults = _faults(True)
+    assert done == "True"
+    assert faults < 3 * 8192
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
+def test_a_malloc_that_was_set_up_by_hand_stays():
+    assert _faults(True, MALLOC_ARENA_MAX="2")[0] == "False"
+
+
+@pytest.mark.parametrize("libc", [("", ""), ("musl", "1.2")])
+def test_another_malloc_is_left_alone(monkeypatch, libc):
+    monkeypatch.setattr("platform.libc_ver", lambda: libc)
+    assert keep_freed_memory() is False
+
+
+def test_a_machine_with_an_accelerator_is_left_alone(monkeypatch):
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    for name in ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_"):
+        monkeypatch.delenv(name, raising=False)
+    assert keep_freed_memory() is False
