@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from fgu_jax.data.decode import MAX_BYTES, Box, UnreadableImage, decode_image
+from fgu_jax.data.decode import MAX_BYTES, Box, UnreadableImage
+from fgu_jax.data.decoded.once import decode_once
 from fgu_jax.errors import InputError
 from fgu_jax.progress import Progress
 
@@ -89,7 +90,7 @@ class ImageSet:
         """One image, uint8 [height, width, 3]; raises InputError with its name."""
         try:
             data = self.read(row)
-            return decode_image(data, height, width, box=self.box(row))
+            return decode_once(data, height, width, box=self.box(row))
         except UnreadableImage as error:
             raise InputError(f"{self.names[row]!r}: {error}") from error
 
@@ -146,7 +147,7 @@ class ImageSet:
         def one(row: int) -> str | None:
             try:
                 data = self.source.read(self.keys[row])
-                keep(row, decode_image(data, height, width, box=self.box(row)))
+                keep(row, decode_once(data, height, width, box=self.box(row)))
             except InputError as error:
                 return str(error)
             except OSError as error:
