@@ -11,6 +11,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
+# Nothing is kept in the cache of whoever runs the tests.
+os.environ["FGU_IMAGE_CACHE"] = "none"
 # Runs of the same shape compile once for the whole session; the workers of a parallel
 # session inherit the folder.
 if "FGU_TEST_CACHE" not in os.environ:

@@ -5,6 +5,7 @@ field must get its near miss in one.
 """
 
 import argparse
+import contextlib
 import io
 import sys
 from collections.abc import Callable, Sequence
@@ -97,12 +98,26 @@ def add_writing_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cache_flag(parser: argparse._ActionsContainer) -> None:
-    """The flag of commands that keep compiled programs; ``main`` acts on it."""
-    parser.add_argument(
+    """The flags of what commands keep for the next one; ``main`` acts on them."""
+    add = parser.add_argument
+    add(
         "--compilation_cache",
         metavar="FOLDER",
         help="where compiled programs are kept for the next start, or none (a private "
         "folder in the user's cache, or $JAX_COMPILATION_CACHE_DIR)",
+    )
+    add(
+        "--image_cache",
+        metavar="FOLDER",
+        help="where large pictures are kept decoded for the next command, or none (a "
+        "private folder in the user's cache, or $FGU_IMAGE_CACHE)",
+    )
+    add(
+        "--image_cache_gib",
+        type=float,
+        metavar="GIB",
+        help="the most that those may take; what was used longest ago makes room (4, "
+        "and never over a tenth of the disk's free space)",
     )
 
 
@@ -137,7 +152,8 @@ def main(
             from fgu_jax.commands.compiled_cache import keep_compiled
 
             keep_compiled(arguments.compilation_cache)
-        command(arguments)
+        with _images_kept(arguments):
+            command(arguments)
     except (InputError, OSError, MemoryError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
         line = line.replace(GO_ON, go_on)
@@ -149,3 +165,12 @@ def main(
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def _images_kept(arguments: argparse.Namespace) -> contextlib.AbstractContextManager:
+    """Within it decoded images are kept, by a command that reads some."""
+    if not hasattr(arguments, "image_cache"):
+        return contextlib.nullcontext()
+    from fgu_jax.commands.image_cache import keep_decoded
+
+    return keep_decoded(arguments.image_cache, arguments.image_cache_gib)

@@ -7,9 +7,9 @@ user: one that others may write to is left alone.
 import hashlib
 import os
 import platform
-import stat
 from pathlib import Path
 
+from fgu_jax import user_cache
 from fgu_jax.errors import InputError
 from fgu_jax.parallel.machine import told
 
@@ -45,8 +45,7 @@ def keep_compiled(choice: str | None = None) -> Path | None:
         return Path(named)
     try:
         folder = Path(choice).absolute() if choice else _own_folder()
-        for place in (folder.parent.parent, folder.parent, folder):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        user_cache.make_private(folder, above=2)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(f"{str(folder)!r} is not writable")
     except (OSError, RuntimeError) as error:  # a user may have no home
@@ -55,7 +54,7 @@ def keep_compiled(choice: str | None = None) -> Path | None:
                 f"compilation_cache is {choice!r}: {error}; give a folder or {NONE!r}"
             ) from None
         return None
-    if not choice and not _is_private(folder):
+    if not choice and not user_cache.is_private(folder, above=2):
         return None
     jax.config.update(_SETTING, str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _SECONDS)
@@ -64,19 +63,6 @@ def keep_compiled(choice: str | None = None) -> Path | None:
 
 def _own_folder() -> Path:
     """Of this user and this kind of processor: code for another may not run here."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     said = platform.machine() + platform.processor() + told("/proc/cpuinfo", "flags")
     kind = hashlib.sha256(said.encode()).hexdigest()[:12]
-    return home / "fgu_jax" / "xla" / kind
-
-
-def _is_private(folder: Path) -> bool:
-    """Whether nobody else may write to the folder or to our two above it."""
-    for place in (folder, folder.parent, folder.parent.parent):
-        status = place.stat()
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return False
-        if hasattr(os, "getuid") and status.st_uid != os.getuid():
-            return False
-    return True
+    return user_cache.own_folder("xla", kind)

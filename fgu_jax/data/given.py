@@ -8,13 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fgu_jax.data.decode import (
-    Resize,
-    UnreadableImage,
-    decode_image,
-    resized,
-    to_rgb,
-)
+from fgu_jax.data.decode import Resize, UnreadableImage, resized, to_rgb
+from fgu_jax.data.decoded.once import decode_once
 from fgu_jax.data.images import FolderSource
 from fgu_jax.errors import InputError
 from fgu_jax.messages import first_line
@@ -101,7 +96,7 @@ def sized(
             if path.is_dir():
                 raise UnreadableImage(f"{str(image)!r} is a folder: list its files")
             data = FolderSource(path.parent).read(path.name)
-            return decode_image(data, height, width, resize=resize)
+            return decode_once(data, height, width, resize=resize)
         if isinstance(image, Image.Image):
             picture = to_rgb(image)
         else:

@@ -12,13 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from fgu_jax.data.decode import (
-    MAX_BYTES,
-    Box,
-    Resize,
-    UnreadableImage,
-    decode_image,
-)
+from fgu_jax.data.decode import MAX_BYTES, Box, Resize, UnreadableImage
+from fgu_jax.data.decoded.once import decode_once
 from fgu_jax.errors import InputError
 from fgu_jax.progress import Progress
 
@@ -97,7 +92,7 @@ class ImageSet:
         """One image, uint8 [height, width, 3]; raises InputError with its name."""
         try:
             data = self.read(row)
-            return decode_image(
+            return decode_once(
                 data, height, width, box=self.box(row), resize=self.resize
             )
         except UnreadableImage as error:
@@ -157,7 +152,7 @@ class ImageSet:
             try:
                 data = self.source.read(self.keys[row])
                 box = self.box(row)
-                image = decode_image(data, height, width, box=box, resize=self.resize)
+                image = decode_once(data, height, width, box=box, resize=self.resize)
                 keep(row, image)
             except InputError as error:
                 return str(error)

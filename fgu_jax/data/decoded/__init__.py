@@ -1,0 +1,1 @@
+"""Decoded images on the disk, so that large pictures are decoded once."""
