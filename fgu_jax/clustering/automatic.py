@@ -30,6 +30,7 @@ MAX_DISTANCE = 0.73
 """Two clusters whose images share less than about a quarter of their neighbours on
 the mean are not merged."""
 _LESSONS = 2  # clusters by what answers teach teach in turn
+_WIDEST = 2  # times as many neighbours as before the lesson are believed
 _FEWEST, _GUESS, _MOST = 0.9, 0.8, 0.5  # distances whose numbers are told as well
 
 
@@ -215,9 +216,23 @@ def clustering(
     if cameras is not None:
         unit = centred(unit, as_labels(cameras, "cameras", count))
     for _ in range(_LESSONS):
-        taught = graph_of(learnt(unit, made.labels, must), k1=k1, k2=k2)
+        taught = _taught(graph, learnt(unit, made.labels, must), k1, k2)
         made = _of_graph(taught, *stop, must_link, cannot_link)
     return made
+
+
+def _taught(
+    graph: Graph, features: np.ndarray, k1: int | None, k2: int | None
+) -> Graph:
+    """The graph of what answers have taught, at the first one's scale or near it.
+
+    A few answers about features that say little can leave so little of them that all
+    images look alike: the scale that is then seen is not the data's.
+    """
+    found = graph_of(features, k1=k1, k2=k2)
+    if found.k1 <= _WIDEST * graph.k1:
+        return found
+    return graph_of(features, k1=graph.k1, k2=graph.k2)
 
 
 def _beside_known(

@@ -131,7 +131,7 @@ def cluster(arguments: argparse.Namespace) -> None:
     answers = read_answers(arguments.answers, found.names)
     together = Together(answers)
     if not arguments.ignore_tracks:
-        together = with_tracks(answers, found.labels, found.pictures)
+        together = with_tracks(answers, found.labels, found.names, found.pictures)
     if beside is not None and together.tracks is not None:
         tracks, notes = beside.without_torn_tracks(together.tracks)
         together = dataclasses.replace(together, tracks=tracks)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fgu_jax.inference.embedder import Embedder
     from fgu_jax.progress import Progress
     from fgu_jax.reviewing import Review
+    from fgu_jax.training.together import Together
 
 _NEEDS = (
     "give --clusters=clusters.csv, --features=FILE.npz or --checkpoint=RUN, and "
@@ -99,7 +100,13 @@ def _add_inputs(made: Parser) -> None:
     add(
         "--pattern",
         help="what names say, such as {identity}_c{camera}*.jpg, or a CSV file: "
-        "cameras, and boxes that are cropped; identities are not shown",
+        "cameras, boxes that are cropped, tracks as of cluster.py; identities are not "
+        "shown",
+    )
+    add(
+        "--ignore_tracks",
+        action="store_true",
+        help="ask about each image by itself, whatever tracks and boxes say",
     )
 
 
@@ -110,6 +117,7 @@ class _Given(NamedTuple):
     names: tuple[str, ...]
     features: "np.ndarray | None"
     cameras: "np.ndarray | None"
+    together: "Together"
 
 
 def review(arguments: argparse.Namespace) -> None:
@@ -203,7 +211,9 @@ def _read(
     from fgu_jax.inference import embedder
     from fgu_jax.inference.feature_file import read_features
     from fgu_jax.reviewing import pictures
+    from fgu_jax.runs.answers import read_answers
     from fgu_jax.runs.clusters import read_clusters
+    from fgu_jax.training.together import Together, with_tracks
 
     network = arguments.checkpoint and embedder.load(arguments.checkpoint)
     dataset = _dataset(arguments, network, progress)
@@ -216,17 +226,23 @@ def _read(
         names = read_clusters(Path(arguments.clusters)).names
     where = str(arguments.images or arguments.checkpoint)
     chosen = pictures(images, names, where)
-    cameras = None
-    if labels is not None and labels.cameras is not None:
+    if labels is not None:
         row_of = {name: row for row, name in enumerate(images.names)}
-        cameras = labels.cameras[[row_of[name] for name in chosen.names]]
+        labels = labels.take(row_of[name] for name in chosen.names)
+    answers = read_answers(arguments.answers, names)
+    together = Together(answers)
+    if not arguments.ignore_tracks:
+        together = with_tracks(answers, labels, names, chosen.keys)
     if network is not None:
         part = arguments.part or "fused"
         parts = network.of_set(chosen, (part,), stream="always", progress=progress)
         features = parts[part]
-    return _Given(chosen, names, features, cameras), (
-        dataset.reading.lines() if dataset.reading else ()
-    )
+    cameras = None if labels is None else labels.cameras
+    read = dataset.reading.lines() if dataset.reading else []
+    return _Given(chosen, names, features, cameras, together), [
+        *read,
+        *together.lines(),
+    ]
 
 
 def _dataset(
@@ -256,10 +272,9 @@ def _asked(
     """The clusters, and what to ask about them; what is told of them."""
     from fgu_jax import reviewing
     from fgu_jax.evaluation.clusters import lines
-    from fgu_jax.runs.answers import read_answers
     from fgu_jax.runs.clusters import read_clusters
 
-    answers, table = read_answers(arguments.answers, given.names), None
+    answers, table = given.together.answers, None
     if arguments.clusters is not None:
         whole = read_clusters(Path(arguments.clusters))
         table = reviewing.rows_of(whole, given.names, arguments.clusters)
@@ -276,6 +291,8 @@ def _asked(
             table=table,
             max_distance=arguments.distance,
             cameras=given.cameras if arguments.use_cameras else None,
+            tracks=given.together.tracks,
+            apart=given.together.apart,
         )
     elif table is None:
         raise InputError(_NEEDS)
@@ -312,4 +329,5 @@ def _command(arguments: argparse.Namespace) -> str:
     if arguments.features is None and arguments.checkpoint is None:
         said.append("...")
     said += ["--use_cameras"] * arguments.use_cameras
+    said += ["--ignore_tracks"] * arguments.ignore_tracks
     return " ".join([*said, "--answers=answers.csv", "--output=clusters.csv"])

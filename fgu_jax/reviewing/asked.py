@@ -1,5 +1,6 @@
 """Clusters and what to ask about them, from features, from a table, or from both."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -7,8 +8,11 @@ import scipy.sparse as sp
 
 from fgu_jax import clustering
 from fgu_jax.clustering import Clustering, Question
-from fgu_jax.clustering.links import by_first_row
+from fgu_jax.clustering.cameras import centred
+from fgu_jax.clustering.graph import unit_features
+from fgu_jax.clustering.links import Pairs, as_pairs, by_first_row
 from fgu_jax.clustering.questions import Members, typical
+from fgu_jax.clustering.tracks import pairs_of_tracks, track_groups, track_means
 from fgu_jax.errors import InputError
 from fgu_jax.messages import short
 from fgu_jax.runs.answers import Answers
@@ -43,6 +47,8 @@ def asked_by_features(
     table: Table | None = None,
     max_distance: float | None = None,
     cameras: np.ndarray | None = None,
+    tracks: np.ndarray | None = None,
+    apart: Pairs = (),
 ) -> Asked:
     """Questions by the graph of features, about clusters of it or of a table.
 
@@ -51,14 +57,75 @@ def asked_by_features(
       answers: those given so far.
       most: questions at the most.
       table: row by row as the features; ``None``: clusters are made, by the answers.
-      max_distance, cameras: as of ``clustering.clustering``.
+      max_distance, cameras, tracks: as of ``clustering.clustering``; of tracks as
+        ``cluster.py`` clusters them, and no question is within one.
+      apart: further pairs of rows that are of two individuals.
 
     Raises:
       InputError: as of ``clustering.clustering`` and ``questions``.
     """
-    must, cannot = answers.must_link, answers.cannot_link
+    count = len(features)
+    must = as_pairs(answers.must_link, "answers", count)
+    cannot = np.concatenate([answers.cannot_link, as_pairs(apart, "apart", count)])
+    if tracks is not None:
+        unit = unit_features(features)
+        if cameras is not None:
+            unit = centred(unit, cameras)
+        groups = track_groups(tracks, count)
+        first = np.unique(groups, return_index=True)[1]
+        of_tracks = _asked(
+            track_means(unit, groups),
+            pairs_of_tracks(must, groups, "answers", apart=False),
+            pairs_of_tracks(cannot, groups, "answers", apart=True),
+            most=most,
+            labels=None if table is None else table.clusters[first],
+            max_distance=max_distance,
+        )
+        return _of_images(of_tracks, groups, first)
+    return _asked(
+        features,
+        must,
+        cannot,
+        most=most,
+        labels=None if table is None else table.clusters,
+        max_distance=max_distance,
+        cameras=cameras,
+    )
+
+
+def _of_images(asked: Asked, groups: np.ndarray, first: np.ndarray) -> Asked:
+    """What was asked of tracks, of their first images; how many sides have are tracks.
+
+    Args:
+      asked: its rows are tracks.
+      groups: int [N], the track of each image.
+      first: int [T], its first image.
+    """
+    questions = []
+    for q in asked.questions:
+        here, there = (tuple(first[list(side)].tolist()) for side in q.others)
+        a, b = int(first[q.first]), int(first[q.second])
+        questions.append(q._replace(first=a, second=b, others=(here, there)))
+    made = asked.made
+    if made is not None:
+        made = replace(made, labels=made.labels[groups], tracks=groups)
+    return Asked(
+        asked.labels[groups], questions, first[asked.typical], asked.alike, made
+    )
+
+
+def _asked(
+    features: np.ndarray,
+    must: np.ndarray,
+    cannot: np.ndarray,
+    *,
+    most: int,
+    labels: np.ndarray | None,
+    max_distance: float | None,
+    cameras: np.ndarray | None = None,
+) -> Asked:
     made = None
-    if table is None:
+    if labels is None:
         made = clustering.clustering(
             features,
             max_distance=max_distance,
@@ -68,7 +135,6 @@ def asked_by_features(
         )
         labels, graph = made.labels, made.graph.similarities
     else:
-        labels = table.clusters
         graph = clustering.neighbour_graph(features, cameras=cameras)
     questions = clustering.questions(
         graph, labels, most=most, must_link=must, cannot_link=cannot

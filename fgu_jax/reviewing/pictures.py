@@ -57,7 +57,8 @@ def pictures(images: ImageSet, names: Sequence[str], where: str) -> ImageSet:
         raise InputError(
             f"{len(gone):,} of {len(names):,} names are no image of {where}, such as "
             f"{short(gone[0])} (it holds {short(images.names[0])}, ...): name the "
-            "folder that they are relative to as --images"
+            "folder that they are relative to as --images, and, where names are of "
+            "boxes (#), the table of boxes as --pattern"
         )
     return images.take(rows)
 

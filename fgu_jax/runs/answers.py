@@ -84,7 +84,8 @@ def read_answers(path: str | Path | None, names: Sequence[str]) -> Answers:
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise InputError(
-            f"{path} has no column {missing[0]!r}: its first line is image,other,same"
+            f"{path} has no column {missing[0]!r}: its first line must be "
+            "image,other,same"
         )
     row_of = {name: row for row, name in enumerate(names)}
     pairs: dict[bool, list[tuple[int, int]]] = {True: [], False: []}

@@ -353,3 +353,14 @@ def test_nothing_new_beside_known_clusters(by_features, tmp_path):
     )
     assert code == 2
     assert "all 60 images are in" in err
+
+
+def test_boxes_of_the_table_that_have_no_features_are_told(by_features, tmp_path):
+    names = [f"{n}.jpg" for n in range(60)]
+    table = tmp_path / "boxes.csv"
+    rows = ['0.jpg,"[0,0,4,4]"', '0.jpg,"[4,0,4,4]"', *(f"{n}," for n in names[1:])]
+    table.write_text("image,bbox\n" + "\n".join(rows))
+    code, out, _, written = by_features(f"--pattern={table}", names=names)
+    assert code == 0
+    assert "2 boxes of the table have no features, such as '0.jpg#0,0,4,4'" in out
+    assert len(written) == 60

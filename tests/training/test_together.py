@@ -12,7 +12,7 @@ from test_regrouping import JACCARD, N, _features, _new
 
 import fgu_jax
 from fgu_jax.config import presets
-from fgu_jax.data import load_dataset
+from fgu_jax.data import Labels, load_dataset
 from fgu_jax.errors import InputError
 from fgu_jax.runs.answers import Answers
 from fgu_jax.training.together import Together, known_together, with_tracks
@@ -152,5 +152,19 @@ def test_boxes_of_one_picture_are_kept_apart_in_training(photos):
     kept = {tuple(sorted(data.train.keys[row] for row in pair)) for pair in found.apart}
     assert kept == {(f"{k:02}.png",) * 2 for k in range(12)}
     assert found.lines() == ["12 pairs were seen in one picture and are kept apart"]
-    none = with_tracks(Answers(pairs(), pairs(), {}), None, ())
+    none = with_tracks(Answers(pairs(), pairs(), {}), None, (), ())
     assert not none
+
+
+def test_a_track_with_two_boxes_of_one_picture_keeps_nothing_together():
+    # An encounter of two animals: both boxes of p, and a picture of one of them.
+    names = ("p#0", "p#1", "q", "r", "s")
+    labels = Labels(identities=[-1] * 5, cameras=None, tracks=[4, 4, 4, 5, 5])
+    nobody = Answers(pairs(), pairs(), {})
+    found = with_tracks(nobody, labels, names, ("p", "p", "q", "r", "s"))
+    assert found.tracks.tolist() == [0, 0, 0, 5, 5]
+    assert found.apart.tolist() == [[0, 1]]
+    assert found.lines()[0].startswith("1 tracks hold two boxes of one picture")
+    answers = Answers(pairs(), pairs((4, 3)), {})
+    with pytest.raises(InputError, match="keep 's' and 'r' apart, which are of one"):
+        with_tracks(answers, labels, names, ("p", "p", "q", "r", "s"))

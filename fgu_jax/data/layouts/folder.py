@@ -157,6 +157,13 @@ def read_names(
     layout = numbered(listed, rows, notes, ranked=False)
     entries = {e.name: e for split in layout.splits.values() for e in split}
     found = [entries.get(normal_name(name)) for name in names]
+    listed_names = set(map(normal_name, names))
+    absent = [name for name in entries if name not in listed_names]
+    if absent:
+        notes.append(
+            f"{len(absent):,} boxes of the table have no features, such as "
+            f"{quoted(absent[0])}: embed with the table (embed.py --pattern)"
+        )
     left = [name for name, entry in zip(names, found, strict=True) if entry is None]
     if left:
         what = "table" if pattern is None else f"pattern {pattern!r}"
