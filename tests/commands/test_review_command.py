@@ -203,3 +203,38 @@ def test_refuses_what_does_not_belong_together(review, features, photos, tmp_pat
     (other / "mine.txt").write_text("")
     assert "holds other files" in refused(given, "--overwrite")
     assert (other / "mine.txt").exists()
+
+
+def test_tracks_are_asked_about_as_they_are_clustered(
+    review, features, run_command, tmp_path, photos
+):
+    names = load_dataset("folder", data_dir=photos).train.names
+    np.savez(features, names=names, features=np.load(features)["features"])
+    table, clusters = tmp_path / "table.csv", tmp_path / "clusters.csv"
+    of = {name: name.rpartition("/")[2][:4] for name in names}
+    lines = [f"{name},{of[name]}{k % 2}" for k, name in enumerate(sorted(names))]
+    table.write_text("image,track\n" + "\n".join(lines))
+    track = dict(line.split(",") for line in lines)
+    given = (f"--features={features}", f"--pattern={table}")
+    code, _, err = run_command("cluster", *given, f"--output={clusters}")
+    assert (code, err) == (0, "")
+    code, out, err, data = review(*given)
+    assert (code, err) == (0, "")
+    assert "24 images are of " in out
+    assert data["labels"] == read_clusters(clusters).clusters.tolist()
+    for a, b, *_ in data["questions"]:
+        one, other = (data["images"][row][0] for row in (a, b))
+        assert track[one] != track[other]
+    code, out, err, data = review(*given, "--ignore_tracks", "--overwrite")
+    assert (code, err) == (0, "")
+    assert "are of" not in out
+    # An answer against a track is refused by the names.
+    first = names[0]
+    mate = next(n for n in names[1:] if track[n] == track[first])
+    answers = tmp_path / "answers.csv"
+    answers.write_text(f"image,other,same\n{first},{mate},no\n")
+    code, _, err = run_command(
+        "cluster", *given, f"--answers={answers}", f"--output={clusters}", "--overwrite"
+    )
+    assert code == 2
+    assert f"the answers keep '{first}' and '{mate}' apart, which are of one" in err
