@@ -130,7 +130,7 @@ def resized(image: Image.Image, height: int, width: int, resize: Resize) -> Imag
 
     >>> wide = resized(Image.new("RGB", (8, 2)), 4, 4, "pad")
     >>> [wide.getpixel((0, y))[0] for y in range(4)]
-    [127, 0, 127, 127]
+    [127, 127, 0, 127]
     """
     if image.size == (width, height):
         return image

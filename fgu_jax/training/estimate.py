@@ -29,6 +29,7 @@ class Estimate:
         config: Config,
         epoch: int,
         regrouping: float,
+        *,
         progress: Progress,
         say: Callable[[str], object],
     ):

@@ -154,7 +154,7 @@ class Session:
             return progress
         say = functools.partial(self.tracker.console.print, markup=False)
         regrouping = self.spent.get("regrouping", 0.0)
-        return Estimate(self.config, epoch, regrouping, progress, say)
+        return Estimate(self.config, epoch, regrouping, progress=progress, say=say)
 
     def means(self, epoch: int, state: Stepped) -> dict[str, float]:
         """The epoch's mean losses, and the rate that it was trained at."""

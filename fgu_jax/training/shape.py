@@ -74,7 +74,7 @@ def size_like(ratio: float, area: int) -> tuple[int, int]:
     """Height and width of about ``area`` pixels, ``ratio`` times as high as wide.
 
     >>> size_like(2.1, 128 * 64), size_like(3.0, 128 * 64), size_like(0.72, 128 * 64)
-    ((128, 64), (144, 48), (96, 112))
+    ((128, 64), (144, 48), (64, 112))
     """
 
     def off(size: tuple[int, int]) -> float:

@@ -115,7 +115,9 @@ def test_the_estimate_counts_steps_and_regroupings(monkeypatch):
     said, clock = [], iter([0.0, 3.0, 7.0, 11.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     calls = []
-    told = Estimate(config, 1, 60.0, lambda *call: calls.append(call), said.append)
+    told = Estimate(
+        config, 1, 60.0, progress=lambda *call: calls.append(call), say=said.append
+    )
     for done in (2, 5, 9, 13):
         told(done, 100, "epoch 1")
     assert len(calls) == 4
@@ -129,11 +131,11 @@ def test_the_estimate_counts_steps_and_regroupings(monkeypatch):
 
 def test_a_long_run_without_an_accelerator_names_the_preset_that_fits():
     config = presets.resolve({"preset": "paper", "dataset": "market1501"})
-    told = Estimate(config, 1, 0.0, lambda *call: None, print)
+    told = Estimate(config, 1, 0.0, progress=lambda *call: None, say=print)
     assert told.line(30.0, 1, 400).endswith(
         "; --preset=laptop is for machines without an accelerator"
     )
     assert "laptop" not in told.line(0.01, 1, 40)
     small = presets.resolve({"preset": "laptop", "dataset": "folder"})
-    told = Estimate(small, 1, 0.0, lambda *call: None, print)
+    told = Estimate(small, 1, 0.0, progress=lambda *call: None, say=print)
     assert "--preset" not in told.line(30.0, 1, 400)
