@@ -76,6 +76,10 @@ class Opened:
     about: About = NOBODY
     reading: Reading | None = None
 
+    def for_session(self) -> dict[str, Any]:
+        """All but the reading, by name: what a ``Session`` has of the data."""
+        return {k: v for k, v in vars(self).items() if k != "reading"}
+
 
 def open_data(config: Config, data: Any, progress: Progress | None) -> Opened:
     """Names, pixels and cameras for training, and the judge, who alone has labels.

@@ -184,9 +184,8 @@ def open_session(
 ) -> Iterator[Session]:
     """Opens data and folder; arguments are those of ``fit``.
 
-    ``own_labels`` are those that the run itself learns from.
-
-    Nothing is written before all that could be refused was looked at.
+    Nothing is written before all that could be refused was looked at. ``own_labels``
+    are those that the run itself learns from.
 
     Raises:
       InputError: anything that a user can mend, in one line.
@@ -206,41 +205,27 @@ def open_session(
         checkpoints = Checkpoints(config.directory / CHECKPOINTS, keep=config.keep)
         closing.callback(checkpoints.close)
         past = checkpoints.past(digest)
-
-        def begin() -> RunRecord:
-            folder.write_config(config)  # from here on the folder is this run's
-            labels_used.write(config.directory, labels)
-            return RunRecord(
-                config.directory,
-                mesh=mesh,
-                fingerprint=digest,
-                num_images=len(images),
-                reading=None if opened.reading is None else opened.reading.record(),
-                step=checkpoints.latest() or 0,
-                leak_check=dataclasses.asdict(leak_check) if leak_check else None,
-                labels=labels,
-            )
-
+        begin = functools.partial(
+            _begun,
+            config,
+            opened,
+            mesh=mesh,
+            fingerprint=digest,
+            step=checkpoints.latest() or 0,
+            leak_check=dataclasses.asdict(leak_check) if leak_check else None,
+            labels=labels,
+        )
         record = processes.on_first(begin)
-        if labels:
-            say(labels_used.told(config, labels))
         warnings = [judge.warning, judge.note, *checks.doubts(config, len(images))]
-        warnings.append(same_people)
-        for warning in filter(None, [*warnings, leak_check and leak_check.warning]):
-            say(f"warning: {warning}")
-        for change in record.changes if record else ():
-            say(f"another than in the last session: {change}")
+        warnings += [same_people, leak_check.warning if leak_check else None]
+        for line in _told(config, labels, warnings, record):
+            say(line)
         tracker = Tracker(config.directory, past["epochs"], console, on_epoch)
         closing.callback(tracker.close)
         yield Session(
+            **opened.for_session(),
             config=config,
             mesh=mesh,
-            names=names,
-            images=images,
-            cameras=opened.cameras,
-            together=opened.together,
-            about=opened.about,
-            judge=judge,
             checkpoints=checkpoints,
             labels=labels,
             past=past,
@@ -248,6 +233,37 @@ def open_session(
             record=record,
             stop=closing.enter_context(StopRequest()),
         )
+
+
+def _begun(
+    config: Config, opened: Opened, *, labels: tuple[LabelsUsed, ...], **known: Any
+) -> RunRecord:
+    """The record of a run whose folder is from here on its own."""
+    folder.write_config(config)
+    labels_used.write(config.directory, labels)
+    reading = opened.reading
+    return RunRecord(
+        config.directory,
+        num_images=len(opened.images),
+        reading=None if reading is None else reading.record(),
+        labels=labels,
+        **known,
+    )
+
+
+def _told(
+    config: Config,
+    labels: tuple[LabelsUsed, ...],
+    warnings: list[str | None],
+    record: RunRecord | None,
+) -> Iterator[str]:
+    """What a run says before it begins: whose labels it had, warnings, changes."""
+    if labels:
+        yield labels_used.told(config, labels)
+    for warning in filter(None, warnings):
+        yield f"warning: {warning}"
+    for change in record.changes if record else ():
+        yield f"another than in the last session: {change}"
 
 
 def _people(judge: Judge) -> dict[str, np.ndarray | None]:
