@@ -36,19 +36,29 @@ class Estimate:
         self._config, self._epoch, self._regrouping = config, epoch, regrouping
         self._progress, self._say = progress, say
         self._start: tuple[float, int] | None = None
+        self._total = 0
         self._told = False
 
     def __call__(self, done: int, total: int, what: str) -> None:
         self._progress(done, total, what)
-        if self._told:
-            return
+        self._total = total
         now = time.perf_counter()
         if self._start is None:
             self._start = now, done
         elif now - self._start[0] >= _SECONDS:
-            self._told = True
-            a_step = (now - self._start[0]) / (done - self._start[1])
-            self._say(self.line(a_step, done, total))
+            self._tell(now, done)
+
+    def finish(self) -> None:
+        """Tells it at the end of the epoch's steps, where it was too short for that."""
+        if self._start is not None and self._start[1] < self._total:
+            self._tell(time.perf_counter(), self._total)
+
+    def _tell(self, now: float, done: int) -> None:
+        if self._told or self._start is None:
+            return
+        self._told = True
+        a_step = (now - self._start[0]) / (done - self._start[1])
+        self._say(self.line(a_step, done, self._total))
 
     def line(self, a_step: float, done: int, total: int) -> str:
         """What is told.

@@ -184,7 +184,8 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
     session.embed.network({})  # no features are held while the network changes
     times = [time.perf_counter()]
     with bar(session.tracker.console) as progress:
-        state = train(epoch, state, session.stop, session.timed(epoch, progress))
+        with session.timed(epoch, progress) as timed:
+            state = train(epoch, state, session.stop, timed)
         times.append(time.perf_counter())
         _stop_if_asked(session, state, within=epoch)
 

@@ -148,13 +148,17 @@ class Session:
             together=self.together,
         )
 
-    def timed(self, epoch: int, progress: Progress) -> Progress:
+    @contextlib.contextmanager
+    def timed(self, epoch: int, progress: Progress) -> Iterator[Progress]:
         """Progress of the epoch's steps; in a session's first it tells the time."""
         if self.spent.setdefault("first_epoch", epoch) != epoch:
-            return progress
+            yield progress
+            return
         say = functools.partial(self.tracker.console.print, markup=False)
         regrouping = self.spent.get("regrouping", 0.0)
-        return Estimate(self.config, epoch, regrouping, progress=progress, say=say)
+        told = Estimate(self.config, epoch, regrouping, progress=progress, say=say)
+        yield told
+        told.finish()
 
     def means(self, epoch: int, state: Stepped) -> dict[str, float]:
         """The epoch's mean losses, and the rate that it was trained at."""

@@ -129,6 +129,18 @@ def test_the_estimate_counts_steps_and_regroupings(monkeypatch):
     ]
 
 
+def test_an_epoch_of_a_few_steps_is_told_at_its_end(monkeypatch):
+    config = presets.resolve({"preset": "laptop", "dataset": "folder"})
+    said, clock = [], iter([10.0, 24.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    told = Estimate(config, 1, 0.0, progress=lambda *call: None, say=said.append)
+    told(1, 15, "epoch 1")
+    told.finish()
+    assert said == [
+        f"about {duration(12 * 15 - 15)} to go here: 12 epochs of 15 steps of 1 s"
+    ]
+
+
 def test_a_long_run_without_an_accelerator_names_the_preset_that_fits():
     config = presets.resolve({"preset": "paper", "dataset": "market1501"})
     told = Estimate(config, 1, 0.0, progress=lambda *call: None, say=print)
