@@ -79,7 +79,8 @@ def seen_together(pictures: ArrayLike, tracks: ArrayLike | None = None) -> np.nd
     """
     of = np.unique(np.asarray(pictures), return_inverse=True)[1].ravel()
     groups = np.arange(len(of)) if tracks is None else track_groups(tracks, len(of))
-    order = np.argsort(of, kind="stable")
+    several = np.flatnonzero(np.bincount(of)[of] > 1)  # few of them, as a rule
+    order = several[np.argsort(of[several], kind="stable")]
     cuts = np.flatnonzero(np.diff(of[order])) + 1
     pairs = []
     for rows in np.split(order, cuts):

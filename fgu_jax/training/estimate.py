@@ -6,11 +6,11 @@ from collections.abc import Callable
 import jax
 
 from fgu_jax.config import Config
+from fgu_jax.config.presets import ON_CPU
 from fgu_jax.progress import Progress
 
 _SECONDS = 6.0  # of steps, once the first is compiled
 _LONG = 3600.0
-_FITS = "laptop"  # the preset for machines without an accelerator
 
 
 class Estimate:
@@ -78,7 +78,7 @@ class Estimate:
             said += f", {duration(between)} of it for new clusters"
         on_cpu = jax.default_backend() == "cpu"
         if seconds > _LONG and on_cpu and config.backbone != "efficientnet_lite0":
-            said += f"; --preset={_FITS} is for machines without an accelerator"
+            said += f"; --preset={ON_CPU} is for machines without an accelerator"
         return said
 
 

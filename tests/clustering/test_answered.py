@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from fgu_jax.clustering import cluster, clustering, compare, tree
 from fgu_jax.clustering.answered import kept_apart, with_their_clusters
+from fgu_jax.clustering.automatic import _taught
+from fgu_jax.clustering.graph import graph_of
 from fgu_jax.clustering.links import as_pairs, start
 from fgu_jax.clustering.metric import learnt
 
@@ -129,3 +131,15 @@ def test_nothing_to_learn_changes_nothing(x):
     found = learnt(x, labels, must)
     assert found is x or (np.linalg.norm(found, axis=1) > 0).all()
     assert cluster(x, must_link=must)[0] == cluster(x, must_link=must)[1]
+
+
+def test_a_lesson_that_leaves_one_crowd_does_not_set_the_scale():
+    random = np.random.default_rng(8)
+    first = graph_of(random.standard_normal((154, 96)))
+    crowd = np.repeat(np.eye(3), [52, 51, 51], axis=0)
+    crowd = crowd + 0.05 * random.standard_normal((154, 3))
+    assert graph_of(crowd).k1 > 2 * first.k1  # what the crowd alone would say
+    assert _taught(first, crowd, None, None).k1 == first.k1
+    groups = np.repeat(np.eye(22), 7, axis=0) + 0.05 * random.standard_normal((154, 22))
+    wanted = graph_of(groups).k1
+    assert _taught(first, groups, None, None).k1 == wanted <= 2 * first.k1
