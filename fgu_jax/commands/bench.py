@@ -10,16 +10,6 @@ from fgu_jax.commands.command_line import Parser
 from fgu_jax.errors import InputError
 
 
-class PieceParser(Parser):
-    """A subcommand that answers for its own unknown flags, with their near miss."""
-
-    def parse_known_args(self, args=None, namespace=None):
-        found, rest = super().parse_known_args(args, namespace)
-        if rest:
-            self.error(self._unrecognised(rest[0]))
-        return found, rest
-
-
 def parser(prog: str = "bench.py") -> Parser:
     """The command line: a subcommand a piece, its sizes as flags."""
     made = Parser(
@@ -29,9 +19,7 @@ def parser(prog: str = "bench.py") -> Parser:
         "at the rate of a large copy, both measured in the same run.",
         epilog="Example: python experiments/bench.py pedal --images=12936 --batch=42",
     )
-    pieces = made.add_subparsers(
-        dest="piece", required=True, metavar="PIECE", parser_class=PieceParser
-    )
+    pieces = made.add_subparsers(dest="piece", required=True, metavar="PIECE")
     for name, about in PIECES.items():
         one = pieces.add_parser(name, help=about, description=about.capitalize() + ".")
         add = one.add_argument

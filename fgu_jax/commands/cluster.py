@@ -224,11 +224,9 @@ def _features(arguments: argparse.Namespace, progress: "Progress") -> "Features"
     labels = read_as(arguments.pattern, arguments.images)
     if arguments.features is not None:
         return read_features(arguments.features, arguments.names, **labels)
-    return folder.embed_folder(
-        embedder.load(arguments.checkpoint),
-        arguments.images,
-        part=arguments.part or "fused",
-        skip_bad=arguments.skip_bad,
-        **labels,
-        progress=progress,
+    dataset = folder.read_folder(
+        arguments.images, skip_bad=arguments.skip_bad, **labels, progress=progress
     )
+    network = embedder.load(arguments.checkpoint)
+    part = arguments.part or "fused"
+    return folder.embed_folder(network, dataset, part=part, progress=progress)

@@ -8,7 +8,7 @@ import argparse
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from fgu_jax.config import FIELDS, TRAITS, TYPES
@@ -27,14 +27,22 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs):
         super().__init__(allow_abbrev=False, **kwargs)
 
-    def parse_args(self, args=None, namespace=None):
-        found, rest = self.parse_known_args(args, namespace)
+    def parse_known_args(self, args=None, namespace=None):
+        given = sys.argv[1:] if args is None else args
+        if self._subparsers is None:  # else a subcommand answers for its flags
+            for argument in given:  # misspelt ones, before what is missing without them
+                if argument.startswith("--") and not self._knows(argument):
+                    self.error(self._unrecognised(argument))
+        found, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(self._unrecognised(rest[0]))
-        return found
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+
+    def _knows(self, argument: str) -> bool:
+        return argument.split("=")[0] in self._option_string_actions
 
     def _unrecognised(self, argument: str) -> str:
         flag = argument.split("=")[0]
@@ -124,6 +132,26 @@ def add_cache_flag(parser: argparse._ActionsContainer) -> None:
 def given_fields(arguments: argparse.Namespace) -> dict[str, str]:
     """The fields of ``Config`` that the command line gave, as text."""
     return {k: v for k, v in vars(arguments).items() if k in FIELDS}
+
+
+def for_this_machine(given: Mapping[str, str]) -> dict[str, str]:
+    """The preset of one's own images on a machine without an accelerator, and told."""
+    if given.get("dataset") != "folder" or not given.keys().isdisjoint(
+        ("preset", "method")
+    ):
+        return {}
+    import jax
+
+    from fgu_jax.config.presets import ON_CPU
+    from fgu_jax.parallel import processes
+
+    if jax.default_backend() != "cpu":
+        return {}
+    if processes.is_first():
+        print(
+            f"no accelerator here: --preset={ON_CPU} (--preset=paper for the paper's)"
+        )
+    return {"preset": ON_CPU}
 
 
 def main(

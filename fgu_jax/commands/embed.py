@@ -77,6 +77,11 @@ def embed(arguments: argparse.Namespace) -> None:
     endings = (".npz", ".csv")
     files.check_output(output, overwrite=arguments.overwrite, endings=endings)
     console = Console(highlight=False, soft_wrap=True)
+    labels = read_as(arguments.pattern, arguments.images)
+    with bar(console) as progress:
+        dataset = folder.read_folder(
+            arguments.images, skip_bad=arguments.skip_bad, **labels, progress=progress
+        )
     if arguments.backbone is None:
         network, part = embedder.load(arguments.checkpoint), arguments.part or "fused"
     else:
@@ -87,14 +92,7 @@ def embed(arguments: argparse.Namespace) -> None:
         for line in report.lines():
             console.print(line, markup=False)
     with bar(console) as progress:
-        found = folder.embed_folder(
-            network,
-            arguments.images,
-            part=part,
-            skip_bad=arguments.skip_bad,
-            **read_as(arguments.pattern, arguments.images),
-            progress=progress,
-        )
+        found = folder.embed_folder(network, dataset, part=part, progress=progress)
     feature_file.write_features(output, found, network, part=part)
     for line in found.reading.lines() if found.reading else ():
         console.print(line, markup=False)

@@ -6,6 +6,7 @@ from fgu_jax.commands.command_line import (
     Parser,
     add_cache_flag,
     add_config_flags,
+    for_this_machine,
     given_fields,
 )
 from fgu_jax.config.methods import METHODS, SUPERVISED
@@ -34,7 +35,9 @@ def pretrain(arguments: argparse.Namespace) -> None:
 
     given = given_fields(arguments)
     config = folder.own_configuration(given)
-    config = config or presets.resolve(given | {"method": SUPERVISED})
+    if config is None:
+        ours = for_this_machine(given) | {"method": SUPERVISED}
+        config = presets.resolve(given | ours)
 
     import fgu_jax
 

@@ -1,7 +1,7 @@
 """A page that asks a person about the pairs of images whose answer changes most."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -117,6 +117,7 @@ class _Given(NamedTuple):
     names: tuple[str, ...]
     features: "np.ndarray | None"
     cameras: "np.ndarray | None"
+    camera_names: "Mapping[int, str]"
     together: "Together"
 
 
@@ -239,30 +240,22 @@ def _read(
         features = parts[part]
     cameras = None if labels is None else labels.cameras
     read = dataset.reading.lines() if dataset.reading else []
-    return _Given(chosen, names, features, cameras, together), [
-        *read,
-        *together.lines(),
-    ]
+    given = _Given(chosen, names, features, cameras, dataset.camera_names, together)
+    return given, [*read, *together.lines()]
 
 
 def _dataset(
     arguments: argparse.Namespace, network: "Embedder | None", progress: "Progress"
 ) -> "Dataset":
     from fgu_jax.config.located import read_as
-    from fgu_jax.data import load_dataset
+    from fgu_jax.inference.folder import read_folder
     from fgu_jax.training.images import read_dataset
 
     if arguments.images is None and network is not None:
         return read_dataset(network.config, progress)
-    if not Path(arguments.images).is_dir():
-        raise InputError(f"images {arguments.images!r} is not a folder: name one")
-    return load_dataset(
-        "folder",
-        data_dir=arguments.images,
-        skip_bad=arguments.skip_bad,
-        **read_as(arguments.pattern, arguments.images),
-        one_set=True,
-        progress=progress,
+    labels = read_as(arguments.pattern, arguments.images)
+    return read_folder(
+        arguments.images, skip_bad=arguments.skip_bad, **labels, progress=progress
     )
 
 
@@ -315,7 +308,8 @@ def _asked(
 def _spelt(given: _Given) -> list[str]:
     if given.cameras is None:
         return [""] * len(given.names)
-    return [str(camera) if camera else "" for camera in given.cameras.tolist()]
+    called = given.camera_names
+    return [called.get(c, str(c)) if c else "" for c in given.cameras.tolist()]
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -1,12 +1,12 @@
 """Trains a re-identification network without labels; every flag is a config field."""
 
 import argparse
-from collections.abc import Mapping
 
 from fgu_jax.commands.command_line import (
     Parser,
     add_cache_flag,
     add_config_flags,
+    for_this_machine,
     given_fields,
 )
 
@@ -57,25 +57,5 @@ def train(arguments: argparse.Namespace) -> None:
 
     config = folder.own_configuration(given)
     if config is None:
-        config = presets.resolve(given | _for_this_machine(given))
+        config = presets.resolve(given | for_this_machine(given))
     fgu_jax.fit(config)
-
-
-def _for_this_machine(given: Mapping[str, str]) -> dict[str, str]:
-    """The preset of one's own images on a machine without an accelerator, and told."""
-    if given.get("dataset") != "folder" or not given.keys().isdisjoint(
-        ("preset", "method")
-    ):
-        return {}
-    import jax
-
-    from fgu_jax.config.presets import ON_CPU
-    from fgu_jax.parallel import processes
-
-    if jax.default_backend() != "cpu":
-        return {}
-    if processes.is_first():
-        print(
-            f"no accelerator here: --preset={ON_CPU} (--preset=paper for the paper's)"
-        )
-    return {"preset": ON_CPU}

@@ -76,6 +76,7 @@ class Dataset:
       query, query_labels, gallery, gallery_labels: the retrieval test.
       identity_names: what identity ``i`` was called is ``identity_names[i - 1]``;
         None where identities are numbers of the dataset's own.
+      camera_names: what a camera's number was called, where it was no number.
       skipped: names of unreadable images that were left out, with the reason.
       found: what was met and counted on the way, such as junk images.
       reading: what was taken of the files that are there, and what was left out.
@@ -90,6 +91,7 @@ class Dataset:
     gallery: ImageSet | None = None
     gallery_labels: Labels | None = None
     identity_names: tuple[str, ...] | None = None
+    camera_names: Mapping[int, str] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     found: Mapping[str, int] = field(default_factory=dict)
     reading: Reading | None = None

@@ -157,12 +157,11 @@ def _no_folder(name: str, data_dir: Path) -> InputError:
 
 def _as_one_set(layout: Layout) -> Layout:
     """The layout with all of its images in the training split, and that told."""
-    counts = {split: len(of) for split, of in layout.splits.items() if of}
+    taken = [split for split, of in layout.splits.items() if of]
     every = [entry for of in layout.splits.values() for entry in of]
     reading = layout.reading
-    if reading is not None and len(counts) > 1:
-        listed = ", ".join(f"{n:,} {split}" for split, n in counts.items())
-        reading = reading.noting(f"all splits are taken together: {listed} images")
+    if reading is not None and len(taken) > 1:
+        reading = reading.noting(f"all splits are taken together: {', '.join(taken)}")
     splits = {"train": every, "query": [], "gallery": []}
     return replace(layout, splits=splits, reading=reading)
 
@@ -272,6 +271,7 @@ def build_dataset(
         gallery=gallery if evaluated else None,
         gallery_labels=gallery_labels if evaluated else None,
         identity_names=layout.identity_names,
+        camera_names=layout.camera_names,
         skipped=skipped,
         found=layout.found,
         reading=_reading(

@@ -6,6 +6,7 @@ import numpy as np
 
 from fgu_jax.data.decode import grey_scale, open_picture, upright_size
 from fgu_jax.data.images import ImageSet
+from fgu_jax.data.layouts.found import quoted
 
 _LOOKED_AT = 16
 _MEASURED = 128  # of which no deep value is asked, but all are read
@@ -22,6 +23,7 @@ def describe_pictures(images: ImageSet) -> tuple[str, ...]:
         return ()
     height, width = sorted(sizes, key=lambda size: size[0] * size[1])[len(sizes) // 2]
     said = [f"the middle picture of {len(sizes)} is {height} high and {width} wide"]
+    said += _over_the_edge(images)
     for kind, count in deep.items():
         said.append(f"{count} of {len(sizes)} pictures looked at hold {kind}: scaled")
     return tuple(said)
@@ -37,13 +39,47 @@ def proportions(images: ImageSet) -> float | None:
     return float(np.median(ratios)) if ratios else None
 
 
+def _over_the_edge(images: ImageSet) -> list[str]:
+    """A line of boxes that are in part outside their picture, where some are."""
+    rows = _spread(images, _MEASURED) if images.boxes is not None else []
+    over = []
+    for row in rows:
+        box = images.box(row)
+        size = None if box is None else _size(images, row)
+        if size is None or box is None:
+            continue
+        inside = min(box[:2]) >= 0 and box[2] <= size[1] and box[3] <= size[0]
+        if not inside:
+            over.append(images.names[row])
+    if not over:
+        return []
+    return [
+        f"{len(over)} of {len(rows)} boxes looked at reach over the edge of their "
+        f"picture, and the part inside is taken, such as of {quoted(min(over))}"
+    ]
+
+
+def _size(images: ImageSet, row: int) -> tuple[int, int] | None:
+    """Height and width of a whole picture; None where it cannot be read."""
+    try:
+        with open_picture(images.read(row)) as picture:
+            return upright_size(picture)[::-1]
+    except Exception:  # whoever decodes it says why it cannot be
+        return None
+
+
+def _spread(images: ImageSet, most: int) -> list[int]:
+    """Rows of some images, spread over all."""
+    return sorted({len(images) * k // most for k in range(most)})[: len(images)]
+
+
 def _looked_at(
     images: ImageSet, most: int
 ) -> tuple[list[tuple[int, int]], Counter[str]]:
     """Height and width of a few pictures or boxes; kinds of deep grey, counted."""
     sizes: list[tuple[int, int]] = []
     deep: Counter[str] = Counter()
-    for row in sorted({len(images) * k // most for k in range(most)})[: len(images)]:
+    for row in _spread(images, most):
         try:
             with open_picture(images.read(row)) as picture:
                 width, height = upright_size(picture)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fgu_jax.data import load_dataset
-from fgu_jax.inference.folder import embed_folder
+from fgu_jax.inference.folder import embed_folder, read_folder
 
 
 def _embed(run_command, trained_run, *arguments):
@@ -38,7 +38,7 @@ def test_embed_writes_names_features_and_the_runs_identity(
 
 
 def test_features_depend_on_nothing_but_the_image(network, photos, tmp_path):
-    whole = embed_folder(network, photos)
+    whole = embed_folder(network, read_folder(photos))
     by_name = dict(zip(whole.names, whole.features, strict=True))
     for count, kept in enumerate([1, 2, 7, 23]):
         folder = tmp_path / str(count)
@@ -47,7 +47,7 @@ def test_features_depend_on_nothing_but_the_image(network, photos, tmp_path):
             name = whole.names[row]
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(photos / name, folder / name)
-        found = embed_folder(network, folder)
+        found = embed_folder(network, read_folder(folder))
         for name, feature in zip(found.names, found.features, strict=True):
             np.testing.assert_array_equal(feature, by_name[name])
 
@@ -141,3 +141,18 @@ def test_folders_that_cannot_be_used(
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_misspelt_flag_is_told_before_what_is_missing_without_it(run_command):
+    code, _, err = run_command("embed", "--image=photos", "--output=f.npz")
+    assert code == 2
+    assert err.endswith("unknown field --image: did you mean --images?\n")
+
+
+def test_a_folder_is_looked_at_before_weights_are_asked_for(run_command, tmp_path):
+    given = ("--backbone=dinov2_vits14", "--init=/nowhere/weights.safetensors")
+    code, _, err = run_command(
+        "embed", *given, f"--images={tmp_path / 'no'}", f"--output={tmp_path / 'f.npz'}"
+    )
+    assert code == 2
+    assert "is not a folder: name one" in err

@@ -57,6 +57,18 @@ def test_of_features_with_cameras(review, features, tmp_path):
     assert review(f"--features={features}", "--overwrite", "--questions=3")[0] == 0
 
 
+def test_cameras_have_their_own_names(review, features, photos, tmp_path):
+    names = load_dataset("folder", data_dir=photos).train.names
+    table = tmp_path / "table.csv"
+    called = {"1": "north gate", "2": "river"}
+    rows = [f"{name},{called[name.partition('_c')[2][0]]}" for name in names]
+    table.write_text("image,camera\n" + "\n".join(rows) + "\n")
+    code, _, err, data = review(f"--features={features}", f"--pattern={table}")
+    assert (code, err) == (0, "")
+    for name, _, camera, _ in data["images"]:
+        assert camera == called[name.partition("_c")[2][0]]
+
+
 def test_of_a_network_and_of_its_own_images(review, trained_run):
     run = f"--checkpoint={trained_run.directory}"
     code, _, err, data = review(run)

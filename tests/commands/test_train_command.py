@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import fgu_jax
 from fgu_jax.commands import command_line
 from fgu_jax.config import FIELDS
 
@@ -145,3 +146,14 @@ def test_in_a_process_of_its_own(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("train.py: ")
+
+
+@pytest.mark.parametrize(("name", "hand"), [("train", "fit"), ("pretrain", "pretrain")])
+def test_own_images_without_an_accelerator(run_command, monkeypatch, name, hand):
+    taken = []
+    monkeypatch.setattr(fgu_jax, hand, taken.append)
+    for given in ([], ["--preset=quick"]):
+        assert run_command(name, "--dataset=folder", "--data_dir=x", *given)[0] == 0
+    assert [config.preset for config in taken] == ["laptop", "quick"]
+    assert run_command(name, "--dataset=synthetic")[0] == 0
+    assert taken[-1].preset == "quick"

@@ -158,6 +158,38 @@ def test_a_box_beside_the_picture_cannot_be_read(tree):
     np.testing.assert_array_equal(data.train.decode(4, 4)[row], wanted)
 
 
+@pytest.mark.parametrize(
+    ("box", "over"),
+    [
+        ("0,0,32,64", False),
+        ("-1,0,8,8", True),
+        ("0,-1,8,8", True),
+        ("30,0,3,8", True),
+        ("0,60,8,5", True),
+    ],
+)
+def test_boxes_over_the_edge_are_told(tree, box, over):
+    text = f'image,bbox\n000_0.png,"{box}"\n000_1.png,"1,1,8,8"\n'
+    pictures = load(tree, text).reading.pictures
+    told = [line for line in pictures if "reach over the edge" in line]
+    assert len(told) == over
+    if over:
+        assert told[0].startswith("1 of 6 boxes looked at")
+        assert told[0].endswith("such as of '000_0.png'")
+
+
+def test_what_cameras_were_called_is_kept(tree):
+    names = ["north", "south", "north", "", "south", "north"]
+    rows = zip(LABELS, names, strict=True)
+    text = "image,camera\n" + "".join(f"{n},{camera}\n" for n, camera in rows)
+    data = load(tree, text)
+    assert data.camera_names == {1: "north", 2: "south"}
+    cameras = data.train_labels.cameras.tolist()
+    of = dict(zip(data.train.names, cameras, strict=True))
+    assert [of[name] for name in LABELS] == [1, 2, 1, 0, 2, 1]
+    assert load(tree, "image,camera\n000_0.png,7\n").camera_names == {}
+
+
 def test_what_the_table_does_not_name_trains_unless_it_tells_splits(tree):
     data = load(tree, "image,identity\n000_0.png,a\n000_1.png,a\n")
     assert len(data.train) == 6

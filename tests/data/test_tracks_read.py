@@ -89,7 +89,7 @@ def test_all_splits_as_one_set(tree):
     assert len(data.train) == 3
     assert data.query is None
     assert sorted(data.train_labels.identities.tolist()) == [-1, 1, 1]
-    note = "all splits are taken together: 1 train, 2 gallery images"
+    note = "all splits are taken together: train, gallery"
     assert data.reading.notes[-1] == note
     assert data.reading.taken == 3
     assert not data.reading.left_out

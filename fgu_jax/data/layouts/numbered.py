@@ -74,6 +74,7 @@ def numbered(
         splits=splits,
         found={"junk images": junk} if junk else {},
         identity_names=tuple(identities) if identities else None,
+        camera_names={n: name for name, n in cameras.items() if name != str(n)},
         columns=columns,
     )
 

@@ -49,6 +49,7 @@ def join_layouts(layouts: Mapping[str, Layout]) -> Layout:
     columns: dict[str, Mapping[str, str]] = {}
     found: dict[str, int] = {}
     readings: dict[str, Reading] = {}
+    camera_names: dict[int, str] = {}
     cameras = tracks = 0
     labelled = any(layout.identity_names for layout in layouts.values())
     for label, layout in layouts.items():
@@ -72,6 +73,9 @@ def join_layouts(layouts: Mapping[str, Layout]) -> Layout:
                     )
                 )
         names += [f"{label}/{name}" for name in layout.identity_names or ()]
+        for number in {e.camera for e in entries if e.camera}:
+            called = layout.camera_names.get(number, str(number))
+            camera_names[number + cameras] = f"{label}/{called}"
         cameras += max((e.camera or 0 for e in entries), default=0) + 1
         tracks += max((e.track or 0 for e in entries), default=0)
         columns |= {f"{label}/{name}": row for name, row in layout.columns.items()}
@@ -83,6 +87,7 @@ def join_layouts(layouts: Mapping[str, Layout]) -> Layout:
         splits=splits,
         found=found,
         identity_names=tuple(names) or None,
+        camera_names=camera_names,
         reading=_join_readings(readings),
         columns=columns,
     )

@@ -231,11 +231,13 @@ class Layout:
 
     ``splits`` has ``train``, ``query``, ``gallery``; identity -1 is junk. ``columns``
     are those of a table, as they stand in it, a row by an image's name.
+    ``camera_names`` tell what a camera's number was called, where it was no number.
     """
 
     splits: Mapping[str, list[Entry]]
     found: Mapping[str, int] = field(default_factory=dict)
     identity_names: tuple[str, ...] | None = None
+    camera_names: Mapping[int, str] = field(default_factory=dict)
     reading: Reading | None = None
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 

@@ -103,6 +103,7 @@ def _layout(metadata: Mapping, where: str) -> Layout:
         splits=splits,
         found=dict(metadata["found"]),
         identity_names=None if names is None else tuple(names),
+        camera_names={int(k): v for k, v in metadata.get("camera_names", {}).items()},
         columns=metadata.get("columns", {}),
         reading=Reading(
             where=where,

@@ -173,6 +173,7 @@ def describe(layout: Layout, tree: Tree) -> dict:
         "digest": digest,
         "found": dict(layout.found),
         "identity_names": None if names is None else list(names),
+        "camera_names": dict(layout.camera_names),
         "columns": {name: dict(row) for name, row in layout.columns.items()},
     }
 
