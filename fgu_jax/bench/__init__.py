@@ -9,6 +9,7 @@ from types import ModuleType
 
 PIECES = {
     "step": "the training step",
+    "embed": "images to features",
     "merge": "exact merging, eq (5)",
     "evaluate": "CMC, mAP and mINP from features",
     "rerank": "k-reciprocal re-ranking",

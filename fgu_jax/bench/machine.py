@@ -83,14 +83,13 @@ def _best(work: Callable[[], jax.Array]) -> float:
 
 def describe() -> dict[str, Any]:
     """Cores, CPU model, memory and devices; nothing that names the machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     memory = None
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         memory = round(pages / 2**30, 1)
     model = machine.told("/proc/cpuinfo", "model name").lstrip(" \t:")
     return {
-        "cores": cores or os.cpu_count(),
+        "cores": machine.cores(),
         "cpu": model or platform.processor() or platform.machine(),
         "memory_gib": memory,
         "devices": [device.device_kind for device in jax.devices()],

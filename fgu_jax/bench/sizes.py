@@ -12,13 +12,26 @@ def _size(default: Any, text: str) -> Any:
 class Step:
     """Of the training step."""
 
-    backbone: str = _size("resnet50", "resnet50, resnet18 or resnet_tiny")
+    backbone: str = _size(
+        "resnet50", "any; resnet50, resnet18 and efficientnet_lite0 have a rival"
+    )
     batch: int = _size(8, "images a step")
     height: int = _size(256, "pixels")
     width: int = _size(128, "pixels")
     patches: int = _size(4, "U; divides the map's height")
     images: int = _size(12936, "N, rows of the tables")
     precision: str = _size("float32", "float32 or bfloat16, of the backbone")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Embed:
+    """Of embedding."""
+
+    backbone: str = _size("efficientnet_lite0", "as of step")
+    images: int = _size(256, "how many, a multiple of 64")
+    height: int = _size(128, "pixels")
+    width: int = _size(64, "pixels")
+    patches: int = _size(4, "U; divides the map's height")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,5 +145,8 @@ class Scale:
     most_devices: int = _size(8, "1, 2, 4 ... up to this many")
 
 
-_PIECES = (Step, Merge, Evaluate, Rerank, Cluster, Pedal, Memory, Decode, Epoch, Scale)
+_PIECES = (
+    *(Step, Embed, Merge, Evaluate, Rerank, Cluster),
+    *(Pedal, Memory, Decode, Epoch, Scale),
+)
 SIZES: dict[str, type] = {of.__name__.lower(): of for of in _PIECES}

@@ -24,6 +24,7 @@ SMALL = {
     "evaluate": "--queries=20 --gallery=90 --width=8",
     "rerank": "--queries=20 --gallery=90 --width=8 --rival_images=60",
     "memory": "--images=50 --batch=4 --global_width=8 --patches=2 --width=4",
+    "embed": "--images=64 --backbone=resnet_tiny --height=32 --width=16",
     "decode": "--images=6 --height=16 --width=8",
 }
 RATES = Rates(1e9, 1e9, "float32")
@@ -187,11 +188,12 @@ def test_bytes_of_collectives_in_a_compiled_step():
 
 
 @pytest.mark.slow
-def test_the_plain_network_is_ours():
+@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet_lite0"])
+def test_the_plain_network_is_ours(backbone):
     """Same weights and batch in PyTorch: the same first loss, and a second that follows
     from the same gradient and memories."""
     pytest.importorskip("torch")
-    sizes = Step(backbone="resnet18", batch=4, height=64, width=32, images=40)
+    sizes = Step(backbone=backbone, batch=4, height=64, width=32, images=40)
     work = step_piece.works(sizes)[0]
     mine = [float(work.run()) for _ in range(2)]
     other = [float(work.rivals["PyTorch"]()) for _ in range(2)]

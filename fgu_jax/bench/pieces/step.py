@@ -9,7 +9,7 @@ import numpy as np
 from fgu_jax import networks
 from fgu_jax.bench.features import unit_rows
 from fgu_jax.bench.measure import Work, close
-from fgu_jax.bench.rivals import torch_losses as plain_torch
+from fgu_jax.bench.rivals import plain_network
 from fgu_jax.bench.sizes import Step
 from fgu_jax.bench.training import begin, forward_operations, new_variables
 from fgu_jax.config import Config
@@ -20,7 +20,6 @@ from fgu_jax.training.step import mapped_train_step
 _PATCH_DIM = 256
 _RATE = 1e-4
 _RESIDENT = 256  # images that are kept; rows beyond them show these again
-_RIVAL_BACKBONES = ("resnet50", "resnet18")
 
 
 def works(sizes: Step) -> list[Work]:
@@ -56,13 +55,12 @@ def works(sizes: Step) -> list[Work]:
     )
     variables = jax.device_get(new_variables(config))
     rivals = {}
-    if plain_torch.available() and sizes.backbone in _RIVAL_BACKBONES:
-        from fgu_jax.bench.rivals import network as plain_network
+    plain = plain_network(config, variables)
+    if plain is not None:
+        from fgu_jax.bench.rivals.network import train_step
 
-        network = plain_network.Network(sizes.backbone, sizes.patches, _PATCH_DIM)
-        plain_network.copy_weights(network, variables)
-        rivals["PyTorch"] = plain_network.train_step(
-            network,
+        rivals["PyTorch"] = train_step(
+            plain,
             images,
             batches,
             tables,

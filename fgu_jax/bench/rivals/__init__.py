@@ -1,1 +1,24 @@
-"""Plain implementations of the same work, to be timed beside ours."""
+"""The same work written plainly, by others' tools: what a benchmark compares with."""
+
+import importlib.util
+from typing import Any
+
+
+def plain_network(config: Any, variables: dict[str, Any]) -> Any:
+    """The network of a configuration in PyTorch, with our weights.
+
+    ``None`` where PyTorch is not installed, or the body is not written there.
+
+    Args:
+      config: of the run.
+      variables: ``params`` and ``batch_stats`` of ``fgu_jax``.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return None
+    from fgu_jax.bench.rivals import bodies, network
+
+    if config.backbone not in bodies.KNOWN:
+        return None
+    plain = network.Network(config.backbone, config.num_patches, config.patch_dim)
+    network.copy_weights(plain, variables)
+    return plain

@@ -13,71 +13,29 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet18": (2, 2, 2, 2)}
-
-
-class Block(nn.Module):
-    """A residual block with torchvision's names."""
-
-    def __init__(self, inputs: int, width: int, stride: int, bottleneck: bool):
-        super().__init__()
-        outputs = width * (4 if bottleneck else 1)
-        kernels = (1, 3, 1) if bottleneck else (3, 3)
-        self.depth = len(kernels)
-        for i, k in enumerate(kernels, start=1):
-            out = outputs if i == self.depth else width
-            step = stride if i == (2 if bottleneck else 1) else 1
-            conv = nn.Conv2d(
-                inputs if i == 1 else width, out, k, step, k // 2, bias=False
-            )
-            self.add_module(f"conv{i}", conv)
-            self.add_module(f"bn{i}", nn.BatchNorm2d(out))
-        self.downsample = nn.Sequential()
-        if inputs != outputs or stride != 1:
-            self.downsample.append(nn.Conv2d(inputs, outputs, 1, stride, bias=False))
-            self.downsample.append(nn.BatchNorm2d(outputs))
-
-    def forward(self, x):
-        y = x
-        for i in range(1, self.depth + 1):
-            y = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(y))
-            if i < self.depth:
-                y = functional.relu(y, inplace=True)
-        return functional.relu(y + self.downsample(x), inplace=True)
+from fgu_jax.bench.rivals import bodies
+from fgu_jax.networks import backbones
 
 
 class Network(nn.Module):
-    """ResNet, last stage at stride 1; global feature and U patch heads."""
+    """A body, the global feature of its map, and U patch heads."""
 
     def __init__(self, backbone: str, num_patches: int, patch_dim: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        inputs, bottleneck = 64, backbone == "resnet50"
-        for stage, count in enumerate(_BLOCKS[backbone], start=1):
-            width = 64 * 2 ** (stage - 1)
-            blocks = []
-            for i in range(count):
-                stride = 2 if stage in (2, 3) and i == 0 else 1
-                blocks.append(Block(inputs, width, stride, bottleneck))
-                inputs = width * (4 if bottleneck else 1)
-            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        self.backbone = bodies.body(backbone)
+        inputs = self.backbone.features
         self.heads = nn.ModuleList(
             nn.Linear(inputs, patch_dim, bias=False) for _ in range(num_patches)
         )
         self.head_norms = nn.ModuleList(
             nn.BatchNorm1d(patch_dim) for _ in range(num_patches)
         )
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+        spec = backbones.find(backbone)
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1))
 
     def forward(self, images):
-        x = functional.relu(self.bn1(self.conv1((images - self.mean) / self.std)))
-        x = functional.max_pool2d(x, 3, 2, 1)
-        for stage in range(1, 5):
-            x = getattr(self, f"layer{stage}")(x)
-        x = x.float()
+        x = self.backbone((images - self.mean) / self.std).float()
         v = functional.normalize(x.mean((2, 3)))
         stripes = functional.adaptive_avg_pool2d(x, (len(self.heads), 1))[..., 0]
         parts = [
@@ -97,7 +55,10 @@ def copy_weights(network: Network, variables: dict[str, Any]) -> None:
 
     def fill(module, params, stats):
         if isinstance(module, nn.Conv2d):
-            module.weight.data = tensor(params["kernel"]).permute(3, 2, 0, 1).clone()
+            kernel = tensor(params["kernel"])
+            if kernel.ndim == 3:  # a filter a channel
+                kernel = kernel[:, :, None]
+            module.weight.data = kernel.permute(3, 2, 0, 1).clone()
             return
         if isinstance(module, nn.BatchNorm2d):
             module.weight.data, module.bias.data = (
@@ -107,20 +68,14 @@ def copy_weights(network: Network, variables: dict[str, Any]) -> None:
             module.running_var = tensor(stats["var"])
             return
         for name, child in module.named_children():
-            if name in ("heads", "head_norms", "downsample") and not len(child):
-                continue
-            if name.startswith("layer"):
-                for i, block in enumerate(child):
-                    key = f"{name}_{i}"
-                    fill(block, params[key], stats[key])
-            elif name == "downsample":
-                fill(child[0], params["downsample_0"], None)
-                fill(child[1], params["downsample_1"], stats["downsample_1"])
-            elif name in params:
+            if not isinstance(child, nn.Sequential):
                 fill(child, params[name], stats.get(name))
+                continue
+            for i, part in enumerate(child):
+                fill(part, params[f"{name}_{i}"], stats.get(f"{name}_{i}"))
 
     params, stats = variables["params"], variables["batch_stats"]
-    fill(network, params["backbone"], stats["backbone"])
+    fill(network.backbone, params["backbone"], stats["backbone"])
     heads, norm = params["patch_heads"], params["patch_heads"]["bn"]
     pairs = zip(network.heads, network.head_norms, strict=True)
     for u, (head, head_norm) in enumerate(pairs):
@@ -141,15 +96,12 @@ def train_step(
 ) -> Callable[[], float]:
     """One step of FGU after another; each call gives the batch's loss.
 
-    On a GPU channels-last, and with ``narrow`` bfloat16 by autocast; the memories are
-    updated as BUC and PAUL do it.
+    In the layout of ``bodies.layout_of``, with ``narrow`` in bfloat16 by autocast; the
+    memories are updated as BUC and PAUL do it.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    layout = torch.channels_last if device == "cuda" else torch.contiguous_format
-    network.to(device).train()
-    for weight in network.parameters():
-        if weight.ndim == 4:
-            weight.data = weight.data.contiguous(memory_format=layout)
+    layout = bodies.layout_of(network, device)
+    network.to(device, memory_format=layout).train()
     optimizer = torch.optim.SGD(
         network.parameters(), learning_rate, momentum=0.9, weight_decay=1e-4
     )
