@@ -1,7 +1,6 @@
 """Images addressed by row, in an order that carries nothing."""
 
 import hashlib
-import os
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from fgu_jax.data.decode import MAX_BYTES, Box, Resize, UnreadableImage
 from fgu_jax.data.decoded.once import decode_once
 from fgu_jax.errors import InputError
+from fgu_jax.parallel.machine import cores
 from fgu_jax.progress import Progress
 
 """``progress(done, total, what)``, called from one thread."""
@@ -189,9 +189,7 @@ class ImageSet:
 
 def default_threads() -> int:
     """One thread a core that this process may use, and one more."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(32, cores + 1)
+    return min(32, cores() + 1)
 
 
 def describe_bad(bad: dict[str, str], total: int, shown: int = 5) -> str:

@@ -1,25 +1,36 @@
 """One evaluation-mode pass over images: features, and BatchNorm's first statistics."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from fgu_jax.data import Images, StreamedImages
 from fgu_jax.parallel import processes
+from fgu_jax.parallel.machine import cores
 from fgu_jax.parallel.mesh import AXIS, map_over_devices, shard_batch, shard_own
 from fgu_jax.progress import Progress
 
 PARTS = ("fused", "global", "local")  # the best of them first
 BLOCK = 64  # images in a compiled call, whatever the number asked for at once
+_FEW = 16  # of them that go through the network together on a CPU
+_MOST_AT_ONCE = 8  # blocks, whatever the cores: each holds maps of some images
 STATISTICS_IMAGES = 4096
 
 
 class Embedding:
-    """Compiled passes of one network over one mesh, by blocks of one fixed shape."""
+    """Compiled passes of one network over one mesh, by blocks of one fixed shape.
+
+    On a CPU a few images at a time go through the whole network, as their maps stay
+    in a core's cache then, and each core has a block of its own: XLA shares out every
+    layer of one block among the cores, which leaves them waiting for each other.
+    """
 
     def __init__(self, network: Any, mesh: Mesh, block: int = BLOCK):
         count = mesh.devices.size
@@ -31,8 +42,11 @@ class Embedding:
             if processes.several()
             else lambda x: x
         )
+        on_cpu = mesh.devices.flat[0].platform == "cpu"
+        self._at_once = min(cores(), _MOST_AT_ONCE) if on_cpu and mesh.size == 1 else 1
+        self._programs: dict[tuple, jax.stages.Compiled] = {}
         self._embed = map_over_devices(
-            make_embed_step(network),
+            make_embed_step(network, few=_FEW if on_cpu else None),
             mesh,
             in_specs=(P(), P(AXIS)),
             out_specs=(P(AXIS), P(None, AXIS)),
@@ -81,25 +95,40 @@ class Embedding:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Both features of each block of images, in order."""
         total = len(images)
-        waiting: list[tuple[int, tuple]] = []
+        waiting: list[tuple[int, Future]] = []
+
+        def of_block(
+            program: jax.stages.Compiled, block: jax.Array
+        ) -> tuple[np.ndarray, np.ndarray]:
+            features = program(variables, block)
+            # NumPy arrays of all devices' rows, those of other processes too.
+            return jax.device_get(self._gather(features))
 
         def fetched() -> tuple[np.ndarray, np.ndarray]:
             size, features = waiting.pop(0)
-            # NumPy arrays of all devices' rows, those of other processes too.
-            v, x = jax.device_get(self._gather(features))
+            v, x = features.result()
             return v[:size], x[:, :size]
 
         mine = processes.own_part(self._block, self._mesh)
-        for start, block in _padded_blocks(images, self._block, mine):
-            size = min(self._block, total - start)
-            features = self._embed(variables, shard_own(block, self._mesh))
-            waiting.append((size, features))
-            if progress:
-                progress(start + size, total, "features")
-            if len(waiting) > 1:  # the device works on one while the last is copied
+        with ThreadPoolExecutor(self._at_once) as pool:
+            for start, block in _padded_blocks(images, self._block, mine):
+                size = min(self._block, total - start)
+                rows = shard_own(block, self._mesh)
+                program = self._program(variables, rows)
+                waiting.append((size, pool.submit(of_block, program, rows)))
+                if progress:
+                    progress(start + size, total, "features")
+                if len(waiting) > self._at_once:  # none is idle while one is copied
+                    yield fetched()
+            while waiting:
                 yield fetched()
-        while waiting:
-            yield fetched()
+
+    def _program(self, variables: dict, rows: jax.Array) -> jax.stages.Compiled:
+        """The compiled pass, made in one thread: JAX has settings of each thread."""
+        types = tuple(leaf.dtype for leaf in jax.tree.leaves(variables))
+        if types not in self._programs:
+            self._programs[types] = self._embed.lower(variables, rows).compile()
+        return self._programs[types]
 
 
 class EmbedOnce:
@@ -233,12 +262,28 @@ def _padded_blocks(
         yield start, np.asarray(block)
 
 
-def make_embed_step(network: Any) -> Callable[[dict, jax.Array], tuple]:
-    """The evaluation-mode pass of one device: uint8 [b, H, W, 3] to both features."""
+def make_embed_step(
+    network: Any, few: int | None = None
+) -> Callable[[dict, jax.Array], tuple]:
+    """The evaluation-mode pass of one device: uint8 [b, H, W, 3] to both features.
+
+    Args:
+      network: a Flax module that gives ``Features``.
+      few: so many images at a time go through the network, where it divides b.
+    """
 
     def embed_step(variables, images):
         dtype = jax.tree.leaves(variables["params"])[0].dtype
-        features = network.apply(variables, images.astype(dtype) / 255, train=False)
-        return features.global_features, features.patches
+
+        def of(images):
+            features = network.apply(variables, images.astype(dtype) / 255, train=False)
+            return features.global_features, features.patches
+
+        if few is None or len(images) % few:
+            return of(images)
+        v, x = lax.map(of, images.reshape(-1, few, *images.shape[1:]))
+        x = jnp.moveaxis(x, 0, 1)
+        rows = len(images)
+        return v.reshape(rows, v.shape[-1]), x.reshape(len(x), rows, x.shape[-1])
 
     return embed_step

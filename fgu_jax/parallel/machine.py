@@ -3,6 +3,12 @@
 import os
 
 
+def cores() -> int:
+    """How many this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS, Windows
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def told(path: str, start: str) -> str:
     """What follows ``start`` in the system's file; empty where nothing says it."""
     try:

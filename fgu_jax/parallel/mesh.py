@@ -36,7 +36,7 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
 
 def map_over_devices(
     function: Callable, mesh: Mesh, *, in_specs: tuple, out_specs: Any, donate: Any = ()
-) -> Callable:
+) -> jax.stages.Wrapped:
     """``function`` of one device over the mesh, compiled once.
 
     Arguments beyond ``in_specs`` are optional, and whole on every device.
