@@ -21,6 +21,9 @@ class Step:
     patches: int = _size(4, "U; divides the map's height")
     images: int = _size(12936, "N, rows of the tables")
     precision: str = _size("float32", "float32 or bfloat16, of the backbone")
+    keep_statistics: int = _size(
+        0, "1: the backbone's BatchNorm keeps its statistics, as in --preset=tuned"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

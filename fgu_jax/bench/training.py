@@ -22,6 +22,22 @@ def new_variables(config: Config) -> dict[str, Any]:
     return jax.jit(lambda key: network.init(key, image, train=False))(jax.random.key(0))
 
 
+def rested_variables(config: Config, images: np.ndarray) -> dict[str, Any]:
+    """New weights with the statistics of these images.
+
+    With those that a network begins with, what rounding changes grows through it.
+    """
+    variables = new_variables(config)
+    network = build_network(config, bn_momentum=0.0)
+    pixels = images.astype(np.float32) / 255
+    _, seen = jax.jit(
+        lambda variables: network.apply(
+            variables, pixels, train=True, mutable=["batch_stats"]
+        )
+    )(variables)
+    return jax.device_get(variables | seen)
+
+
 def begin(
     config: Config,
     variables: dict[str, Any],

@@ -8,6 +8,7 @@ from fgu_jax.bench import PIECES
 from fgu_jax.bench.sizes import SIZES
 from fgu_jax.commands.command_line import Parser
 from fgu_jax.errors import InputError
+from fgu_jax.parallel.allocation import keep_freed_memory
 
 
 def parser(prog: str = "bench.py") -> Parser:
@@ -38,6 +39,12 @@ def parser(prog: str = "bench.py") -> Parser:
         )
         add("--no_memory", action="store_true", help="leave peak memory out")
         add("--no_rivals", action="store_true", help="ours alone")
+        add(
+            "--give_back",
+            action="store_true",
+            help="freed memory goes back to the system, as in a plain script; else it "
+            "is kept for all that is timed here, rivals too, as train.py keeps it",
+        )
         add("--tiny", action="store_true", help="rates of tiny products: a test only")
         group = one.add_argument_group("Sizes")
         for field in dataclasses.fields(SIZES[name]):
@@ -53,6 +60,7 @@ def parser(prog: str = "bench.py") -> Parser:
 
 def bench(arguments: argparse.Namespace) -> None:
     """Measures, prints the table, writes the JSON."""
+    kept = not arguments.give_back and keep_freed_memory()
     from rich.console import Console
 
     from fgu_jax import files
@@ -78,7 +86,7 @@ def bench(arguments: argparse.Namespace) -> None:
     rates = machine.measure_rates(precision, small=arguments.tiny)
     with bar(console) as progress:
         rows = measure.rows_of(name, sizes, rates, options, progress)
-    found = record.report(name, sizes, rates, rows)
+    found = record.report(name, sizes, rates, rows) | {"memory_kept": kept}
     record.show(console, found)
     record.write(output, found)
     console.print(f"in {output}", markup=False, soft_wrap=True)

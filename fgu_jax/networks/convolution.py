@@ -149,20 +149,53 @@ def _by_filter(x, above, *, k, strides):
 
 
 def _by_image(x, above, *, k, strides):
-    """The same, image after image, with the sums of all taps at hand."""
-    h, w = above.shape[1:3]
+    """The same, image after image, with the sums of all taps at hand.
+
+    A tap's products of a whole tile are added up before they meet the sum, which is
+    by so much smaller than the image: sums and image stay in a core's cache.
+    """
+    h, w, c = above.shape[1:]
+    rows, columns = _tile(h, w)
     taps = [(i, j) for i in range(k) for j in range(k)]
+    tile = [(p, q) for p in range(rows) for q in range(columns)]
+    count = (h // rows, w // columns)
 
     def one(sums, image):
         pixels, gradient = (part[None] for part in image)
+
+        def products(i, j):
+            for p, q in tile:
+                first = (i + strides * p, j + strides * q)
+                steps = (strides * rows, strides * columns)
+                yield _strided(pixels, first, count, steps) * _strided(
+                    gradient, (p, q), count, (rows, columns)
+                )
+
         return [
-            total + (_shifted(pixels, i, j, h, w, strides) * gradient)[0]
-            for total, (i, j) in zip(sums, taps, strict=True)
+            sum(products(*tap), total) for total, tap in zip(sums, taps, strict=True)
         ], None
 
-    zero = jnp.zeros(above.shape[1:], above.dtype)
+    zero = jnp.zeros((1, *count, c), above.dtype)
     sums, _ = lax.scan(one, [zero] * len(taps), (x.astype(above.dtype), above))
-    return jnp.stack([jnp.sum(total, axis=(0, 1)) for total in sums]).reshape(k, k, -1)
+    totals = [jnp.sum(total, axis=(0, 1, 2)) for total in sums]
+    return jnp.stack(totals).reshape(k, k, c)
+
+
+def _tile(h: int, w: int) -> tuple[int, int]:
+    """Rows and columns whose products are added up at once; (1, 1) where none fits.
+
+    16 to 32 of them took half the time of 1 on a CPU, 2 to 8 of them more.
+
+    >>> [_tile(*size) for size in ((64, 32), (8, 4), (12, 4), (7, 7))]
+    [(8, 2), (8, 2), (4, 4), (1, 1)]
+    """
+    fits = [
+        (rows, columns)
+        for rows in range(1, min(h, 8) + 1)
+        for columns in range(1, min(w, 8) + 1)
+        if h % rows == 0 and w % columns == 0 and 16 <= rows * columns <= 32
+    ]
+    return min(fits, key=lambda tile: (tile[0] * tile[1], -tile[0]), default=(1, 1))
 
 
 def _size(x, kernel, strides):
@@ -170,4 +203,13 @@ def _size(x, kernel, strides):
 
 
 def _shifted(x, i, j, h, w, s):
-    return x[:, i : i + s * (h - 1) + 1 : s, j : j + s * (w - 1) + 1 : s]
+    return _strided(x, (i, j), (h, w), (s, s))
+
+
+def _strided(x, first, count, steps):
+    """Rows and columns of ``[B, H, W, C]``: so many from the first on, by steps."""
+    rows, columns = (
+        slice(start, start + step * (number - 1) + 1, step)
+        for start, number, step in zip(first, count, steps, strict=True)
+    )
+    return x[:, rows, columns]

@@ -10,7 +10,16 @@ from jax.test_util import check_grads
 from fgu_jax.networks import convolution as module
 from fgu_jax.networks.convolution import depthwise
 
-SIZES = [(3, 1, 7, 5), (3, 2, 8, 9), (5, 1, 6, 6), (5, 2, 9, 8), (1, 2, 4, 5)]
+SIZES = [
+    (3, 1, 7, 5),
+    (3, 2, 8, 9),
+    (5, 1, 6, 6),
+    (5, 2, 9, 8),
+    (1, 2, 4, 5),
+    (3, 1, 18, 6),
+    (5, 2, 19, 11),
+    (3, 2, 17, 33),
+]  # maps of 16 x 4, 8 x 4, 8 x 16
 
 
 def grouped(x, kernel, strides):

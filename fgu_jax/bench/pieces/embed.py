@@ -1,8 +1,5 @@
 """Images to features with a network at rest, beside PyTorch and ONNX Runtime."""
 
-from typing import Any
-
-import jax
 import numpy as np
 
 from fgu_jax import networks
@@ -10,11 +7,10 @@ from fgu_jax.bench.measure import Work, close, same_as
 from fgu_jax.bench.rivals import plain_network
 from fgu_jax.bench.rivals.embedding import by_onnx, by_torch
 from fgu_jax.bench.sizes import Embed
-from fgu_jax.bench.training import forward_operations, new_variables
+from fgu_jax.bench.training import forward_operations, rested_variables
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 from fgu_jax.inference.embedder import Embedder
-from fgu_jax.inference.network import build_network
 from fgu_jax.inference.passes import BLOCK
 
 _PATCH_DIM = 128
@@ -35,7 +31,7 @@ def works(sizes: Embed) -> list[Work]:
     rng = np.random.default_rng(10)
     shape = (sizes.images, sizes.height, sizes.width, 3)
     images = rng.integers(0, 256, shape, np.uint8)
-    variables = _at_rest(config, images[:BLOCK])
+    variables = rested_variables(config, images[:BLOCK])
     embedder = Embedder(config, variables)
     rivals = {}
     for name, by in (("PyTorch", by_torch), ("ONNX Runtime", by_onnx)):
@@ -62,19 +58,3 @@ def works(sizes: Embed) -> list[Work]:
             notes=("the floor is one forward pass at the rate of products",),
         )
     ]
-
-
-def _at_rest(config: Config, images: np.ndarray) -> dict[str, Any]:
-    """New weights with the statistics of these images.
-
-    With those that a network begins with, what rounding changes grows through it.
-    """
-    variables = new_variables(config)
-    network = build_network(config, bn_momentum=0.0)
-    pixels = images.astype(np.float32) / 255
-    _, seen = jax.jit(
-        lambda variables: network.apply(
-            variables, pixels, train=True, mutable=["batch_stats"]
-        )
-    )(variables)
-    return jax.device_get(variables | seen)

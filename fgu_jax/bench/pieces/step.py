@@ -11,7 +11,12 @@ from fgu_jax.bench.features import unit_rows
 from fgu_jax.bench.measure import Work, close
 from fgu_jax.bench.rivals import plain_network
 from fgu_jax.bench.sizes import Step
-from fgu_jax.bench.training import begin, forward_operations, new_variables
+from fgu_jax.bench.training import (
+    begin,
+    forward_operations,
+    new_variables,
+    rested_variables,
+)
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 from fgu_jax.parallel.mesh import make_mesh, replicate, shard_batch
@@ -52,8 +57,12 @@ def works(sizes: Step) -> list[Work]:
         lr_drop_epoch=None,
         crop=False,
         flip=False,
+        keep_statistics=bool(sizes.keep_statistics),
     )
-    variables = jax.device_get(new_variables(config))
+    if config.keep_statistics:
+        variables = rested_variables(config, images[: sizes.batch])
+    else:
+        variables = jax.device_get(new_variables(config))
     rivals = {}
     plain = plain_network(config, variables)
     if plain is not None:
@@ -71,7 +80,9 @@ def works(sizes: Step) -> list[Work]:
     return [
         Work(
             what=f"{sizes.backbone}, {sizes.height} x {sizes.width}, batch "
-            f"{sizes.batch}, N {sizes.images:,}, {sizes.precision}",
+            f"{sizes.batch}, N {sizes.images:,}, {sizes.precision}"
+            + ", statistics kept"
+            * config.keep_statistics,
             run=_ours(config, variables, images, batches, tables),
             rivals=rivals,
             check=_check(sizes),

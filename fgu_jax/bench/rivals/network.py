@@ -102,6 +102,8 @@ def train_step(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     layout = bodies.layout_of(network, device)
     network.to(device, memory_format=layout).train()
+    if config.keep_statistics:
+        network.backbone.eval()
     optimizer = torch.optim.SGD(
         network.parameters(), learning_rate, momentum=0.9, weight_decay=1e-4
     )
