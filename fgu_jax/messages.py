@@ -1,8 +1,20 @@
 """What messages are made of: printable names, near misses, first lines."""
 
 import difflib
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+
+def command(name: str) -> str:
+    """What a user types for a command: as this process was started itself.
+
+    >>> command("search")
+    'search.py'
+    """
+    installed = Path(sys.argv[0]).name in ("fgu-jax", "__main__.py")
+    return f"fgu-jax {name}" if installed else f"{name}.py"
 
 
 def nearest(name: Any, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fgu_jax.commands.command_line import Parser, add_writing_flags
 from fgu_jax.errors import InputError
+from fgu_jax.messages import command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -240,6 +241,15 @@ def _read(
         features = parts[part]
     cameras = None if labels is None else labels.cameras
     read = dataset.reading.lines() if dataset.reading else []
+    shown = set(chosen.names)
+    rest = [name for name in images.names if name not in shown]
+    if rest:
+        read = [
+            *read,
+            f"{len(rest):,} of {len(images):,} images are not on the page, as "
+            f"{arguments.features or arguments.clusters} does not have them, such as "
+            f"{min(rest)!r}",
+        ]
     given = _Given(chosen, names, features, cameras, dataset.camera_names, together)
     return given, [*read, *together.lines()]
 
@@ -314,7 +324,7 @@ def _spelt(given: _Given) -> list[str]:
 
 def _command(arguments: argparse.Namespace) -> str:
     """What to run with the answers, as far as it is known."""
-    said = ["cluster.py"]
+    said = [command("cluster")]
     for flag in ("features", "names", "checkpoint", "part", "pattern", "distance"):
         if getattr(arguments, flag) is not None:
             said.append(f"--{flag}={getattr(arguments, flag)}")

@@ -94,7 +94,7 @@ def search(arguments: argparse.Namespace) -> None:
     new = len(matches.gallery.names) - matches.gallery.num_cached
     if arguments.max_distance is not None:
         console.print(
-            f"{matches.num_without:,} queries without a match within "
+            f"{matches.num_without:,} queries without another image within "
             f"{arguments.max_distance:g}",
             markup=False,
         )

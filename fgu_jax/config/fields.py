@@ -73,7 +73,8 @@ class Config:
     )
     preset: str | None = _kept(
         None,
-        "named settings; default: quick on synthetic, else paper",
+        "named settings; default: quick on synthetic, laptop on folder without an "
+        "accelerator, else paper",
         of="folder shared untrained",
     )
     method: Literal[

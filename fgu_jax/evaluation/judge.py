@@ -235,7 +235,7 @@ def protocol(gallery: Labels, average_precisions: tuple[str, ...]) -> str:
         if gallery.copies is not None and (gallery.copies >= 0).any():
             left_out += " but files of the query's bytes"
     elif len(np.unique(cameras)) == len(cameras):  # one each: see split_queries
-        left_out = "no cameras are known: a query's own image alone is left out"
+        left_out = "no cameras are known: a query itself alone is left out"
     else:
         left_out = "gallery images of the query's identity and camera are left out"
     formula = {

@@ -26,6 +26,7 @@ from fgu_jax.evaluation.results import COLUMNS
 from fgu_jax.evaluation.tracks import ByTrack
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
+from fgu_jax.messages import command
 from fgu_jax.progress import Progress
 
 
@@ -207,11 +208,13 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
 def _in_search(told: dict[str, float]) -> str:
     # Rounded down: no more strangers than are told.
     reach = np.floor(told["max_distance"] * 1e4) / 1e4
-    return (
+    said = (
         f"Up to a distance of {reach:.4f} (fused) {100 * told['strangers']:.1f}% of "
-        f"the queries meet a stranger and {100 * told['found']:.1f}% find their own: "
-        f"search.py --max_distance={reach:.4f}."
+        f"the queries meet a stranger and {100 * told['found']:.1f}% find their own"
     )
+    if told["found"] == 0:
+        return f"{said}: no distance tells one from the other."
+    return f"{said}: {command('search')} --max_distance={reach:.4f}."
 
 
 def write_score(path: Path, found: dict[str, Any], embedder: Embedder) -> None:

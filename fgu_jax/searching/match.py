@@ -43,8 +43,11 @@ class Matches:
 
     @property
     def num_without(self) -> int:
-        """Queries that nothing matches."""
-        return sum(not self.of(i) for i in range(len(self.query.names)))
+        """Queries that nothing matches but their own file."""
+        return sum(
+            all(self.same_file(i, row) for row, _ in self.of(i))
+            for i in range(len(self.query.names))
+        )
 
     def same_file(self, query: int, row: int) -> bool:
         """Whether a gallery image is the query's own file, or a copy of it."""

@@ -44,20 +44,26 @@ def describe(
         return None
     kinds: list[Callable[[np.ndarray], np.ndarray]] = []
     if config.handcrafted in ("bow", "both"):
-        blocks = range(0, min(_LEARNT, len(images)), _BLOCK)
-        rows = np.concatenate([_reduced(images[k : k + _BLOCK]) for k in blocks])
+        starts = range(0, min(_LEARNT, len(images)), _BLOCK)
+        rows = np.concatenate([_reduced(images[k : k + _BLOCK]) for k in starts])
         kinds.append(learn_bag_of_words(rows, seed=config.seed, progress=progress))
     if config.handcrafted in ("lomo", "both"):
         kinds.append(lomo)
     first = _reduced(images[0 : min(_SAMPLE, len(images))])
-    bases = [_directions(kind(first)) for kind in kinds]
+    described = [kind(first) for kind in kinds]
+    bases = [_directions(rows) for rows in described]
     found = []
     for start in range(0, len(images), _BLOCK):
-        block = _reduced(images[start : start + _BLOCK])
-        parts = [kind(block) @ basis for kind, basis in zip(kinds, bases, strict=True)]
+        stop = min(start + _BLOCK, len(images))
+        if stop <= len(first):
+            blocks = [rows[start:stop] for rows in described]
+        else:
+            block = _reduced(images[start:stop])
+            blocks = [kind(block) for kind in kinds]
+        parts = [rows @ basis for rows, basis in zip(blocks, bases, strict=True)]
         found.append(np.concatenate([_unit(x) for x in parts], axis=1))
         if progress:
-            progress(min(start + _BLOCK, len(images)), len(images), "appearance")
+            progress(stop, len(images), "appearance")
     features = np.concatenate(found)
     return features / np.sqrt(np.float32(len(kinds)))
 

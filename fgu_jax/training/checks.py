@@ -70,7 +70,7 @@ def validate_with_data(config: Config, num_images: int) -> None:
     if num_images < config.batch_size:
         raise InputError(
             f"batch_size {config.batch_size} is larger than the {num_images} training "
-            f"images: use {num_images} or less"
+            f"images: {_batch_that_fits(config, num_images)}"
         )
     if config.method == SUPERVISED:
         return
@@ -99,6 +99,13 @@ def validate_with_data(config: Config, num_images: int) -> None:
         processes.on_first(
             lambda: refuse_what_does_not_fit(num_images, config.merge_criterion)
         )
+
+
+def _batch_that_fits(config: Config, num_images: int) -> str:
+    each = config.images_a_cluster or 1
+    if num_images < 2 * each:
+        return f"give {2 * each} images or more"
+    return f"use {num_images - num_images % each} or less"
 
 
 def doubts(config: Config, num_images: int) -> list[str | None]:

@@ -22,6 +22,7 @@ from fgu_jax.data import Dataset, only_known
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.results import announce, best_epoch, print_summary
 from fgu_jax.inference.network import build_network, variable_shapes
+from fgu_jax.messages import command
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import AXIS, make_mesh, replicate
 from fgu_jax.progress import bar
@@ -169,7 +170,7 @@ def _finish(session: Session, classes: np.ndarray) -> Run:
         session.judge.protocol,
         labels=labels.told(config, session.labels),
     )
-    said = f"a start for train.py: --init={config.directory}"
+    said = f"a start for {command('train')}: --init={config.directory}"
     tracker.console.print(said, markup=False)
     processes.wait()
     return Run(

@@ -139,7 +139,7 @@ def test_the_protocol_says_what_is_left_out():
     from fgu_jax.evaluation.judge import protocol
 
     one_each = Labels(identities=np.array([1, 1, 2]), cameras=np.arange(3))
-    assert "own image alone" in protocol(one_each, ("hits",))
+    assert "query itself alone" in protocol(one_each, ("hits",))
     none = Labels(identities=np.array([1, 1, 2]), cameras=None)
     assert "nothing is left out" in protocol(none, ("hits",))
     copies = dataclasses.replace(none, copies=np.array([-1, 0, -1]))

@@ -57,6 +57,18 @@ def test_of_features_with_cameras(review, features, tmp_path):
     assert review(f"--features={features}", "--overwrite", "--questions=3")[0] == 0
 
 
+def test_images_without_features_are_told(review, features, photos, tmp_path):
+    with np.load(features) as found:
+        few = tmp_path / "few.npz"
+        np.savez(few, names=found["names"][1:], features=found["features"][1:])
+        left = found["names"][0]
+    code, out, _, data = review(f"--features={few}")
+    assert code == 0
+    assert "1 of 24 images are not on the page" in out
+    assert str(left) in out
+    assert len(data["images"]) == 23
+
+
 def test_cameras_have_their_own_names(review, features, photos, tmp_path):
     names = load_dataset("folder", data_dir=photos).train.names
     table = tmp_path / "table.csv"

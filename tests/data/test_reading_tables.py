@@ -178,6 +178,36 @@ def test_boxes_over_the_edge_are_told(tree, box, over):
         assert told[0].endswith("such as of '000_0.png'")
 
 
+@pytest.mark.parametrize("column", ["split", "camera"])
+def test_a_column_that_is_empty_is_as_if_it_were_not_there(tree, column):
+    text = f"image,identity,{column}\n" + "".join(f"{n},a,\n" for n in LABELS)
+    data = load(tree, text)
+    assert f"column {column!r} is empty and not read" in data.reading.notes
+    assert len(data.train) == 6
+    assert data.train_labels.cameras is None
+    filled = "train" if column == "split" else "7"
+    with pytest.raises(InputError, match=f"line 3: no {column} for '000_1.png': fill"):
+        load(tree, text.replace("000_0.png,a,", f"000_0.png,a,{filled}"))
+
+
+def test_paths_of_another_kind_among_others_are_found_and_told(tree):
+    names = list(LABELS)
+    said = [f"/elsewhere/images/{names[0]}", f"C:\\me\\{names[1]}", *names[2:]]
+    text = "image,identity\n" + "".join(f"{name},a\n" for name in said)
+    data = load(tree, text)
+    assert (data.train_labels.identities == 1).all()
+    notes = data.reading.notes
+    assert "1 paths of the table are taken without '/elsewhere/images/'" in notes
+    assert "1 paths of the table are taken without 'C:/me/'" in notes
+    assert not any("taken" in note for note in load(tree, table()).reading.notes)
+
+
+def test_a_relative_path_of_another_folder_is_none_of_these(tree):
+    text = f"image,identity\n000_0.png,a\nother/{list(LABELS)[1]},a\n"
+    notes = load(tree, text).reading.notes
+    assert any("1 rows of the table name no image" in note for note in notes)
+
+
 def test_what_cameras_were_called_is_kept(tree):
     names = ["north", "south", "north", "", "south", "north"]
     rows = zip(LABELS, names, strict=True)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -199,6 +200,15 @@ def test_a_query_without_a_match_is_told(folders):
     console = Console(width=200, record=True, file=io.StringIO())
     result.print_matches(console, matches)
     assert console.export_text().count("no match") == len(without)
+
+
+def test_its_own_file_alone_is_no_match_of_a_query(folders):
+    shutil.copy(next((folders / "query").iterdir()), folders / "gallery" / "copy.png")
+    matches = search_in(folders, Colours(), top=5, max_distance=0.0)
+    own = [i for i, _ in enumerate(matches.query.names) if matches.of(i)]
+    assert all(matches.same_file(i, matches.of(i)[0][0]) for i in own)
+    assert len(own) > 0
+    assert matches.num_without == len(matches.query.names)
 
 
 def test_the_table_has_a_row_a_match_and_names_to_the_byte(folders):

@@ -258,6 +258,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
     ("changes", "message"),
     [
         ({"batch_size": 1000}, "batch_size 1000 is larger than the"),
+        ({"batch_size": 990, "images_a_cluster": 90}, "give 180 images or more"),
         ({"batch_size": 9, "devices": 2}, "9 is not divisible by 2 devices"),
         ({"num_patches": 3}, "num_patches"),
         ({"num_neighbors": 400}, "num_neighbors is 400"),

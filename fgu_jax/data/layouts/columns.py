@@ -98,6 +98,9 @@ def roles_of(
                         f"column {name!r} has another value in each row and is not "
                         f"taken for {role}: call it {role!r} if it is"
                     )
+    for role in ("split", "camera"):
+        if role in found and not any(values(found[role])):
+            notes.append(f"column {found.pop(role)!r} is empty and not read")
     read = {role: name for role, name in found.items() if name != role}
     if read:
         told = ", ".join(f"{name!r} is {role}" for role, name in read.items())

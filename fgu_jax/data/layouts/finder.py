@@ -1,9 +1,12 @@
 """Images by the names that tables give them."""
 
+import re
 from collections import Counter
 from collections.abc import Collection
 
 from fgu_jax.data.images import normal_name
+
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 
 def _ending_folded(name: str) -> str:
@@ -53,8 +56,25 @@ class Finder:
             return self._keys.get(raw) or self._keys[name]
         if self._drop and name.startswith(self._drop):
             name = name[len(self._drop) :]
+        elif _ABSOLUTE.match(name):  # of another computer, or among relative ones
+            parts = name.split("/")
+            ends = ("/".join(parts[k:]) for k in range(1, len(parts)))
+            return next((self._keys[end] for end in ends if end in self._keys), None)
         name = self._add + name
         return self._keys.get(name) or self._folded.get(_ending_folded(name))
+
+    def other_folder(self, image: str, key: str) -> str:
+        """How a table's name differs from its image's: the folders before either.
+
+        >>> Finder(["a/0.png"]).other_folder("C:/ph/a/0.png", "a/0.png")
+        "without 'C:/ph/'"
+        """
+        name, own = self._spelt(image), normal_name(key)
+        if name != own and name.endswith("/" + own):
+            return f"without {name[: -len(own)]!r}"
+        if name != own and own.endswith("/" + name):
+            return f"below {own[: -len(name)]!r}"
+        return ""
 
     def _spelt(self, image: str) -> str:
         name = normal_name(image.strip().replace("\\", "/"))

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -122,6 +123,7 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     missing: list[str] = []
     unknown: set[str] = set()
     of_nobody = 0
+    folders: Counter[str] = Counter()
     for line, cells in lines:
         _check_number(line, cells, names)
         value = {role: cells[i].strip() for role, i in at.items()}
@@ -129,6 +131,7 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
         if key is None:
             missing.append(f"line {line}: image {value['image']!r}")
             continue
+        folders[finder.other_folder(cells[at["image"]], key)] += 1
         box = _box(value.get("bbox"), [cells[i] for i in sides], corners, line)
         if (key, box) in seen:
             raise InputError(
@@ -143,7 +146,10 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
         split = _split(line, value)
         camera = value.get("camera") or None
         if "camera" in at and camera is None and identity is not None:
-            raise InputError(f"the CSV, line {line}: no camera for {value['image']!r}")
+            raise InputError(
+                f"the CSV, line {line}: no camera for {value['image']!r}: fill it in, "
+                "or call the column by another name, and no camera is read"
+            )
         track = value.get("track")
         track = None if track is None or track.casefold() in NOBODY else track
         whole = {name: cells[i] for i, name in enumerate(names) if name}
@@ -155,6 +161,9 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
             f"the CSV, {missing[0]} is not in {where}, nor is another of its "
             f"{len(missing)}; paths are relative to it"
         )
+    for folder, count in folders.items():
+        if folder:
+            notes.append(f"{count:,} paths of the table are taken {folder}")
     if missing:
         notes.append(
             f"{len(missing):,} rows of the table name no image that is there, such as "
@@ -189,7 +198,10 @@ def _split(line: int, value: Mapping[str, str]) -> str | None:
     if "split" not in value:
         return None
     if not value["split"]:
-        raise InputError(f"the CSV, line {line}: no split for {value['image']!r}")
+        raise InputError(
+            f"the CSV, line {line}: no split for {value['image']!r}: fill it in, or "
+            "call the column by another name, and all images are one set"
+        )
     split = split_of(value["split"])
     if split is None:
         raise InputError(
