@@ -13,7 +13,8 @@ def command(name: str) -> str:
     >>> command("search")
     'search.py'
     """
-    installed = Path(sys.argv[0]).name in ("fgu-jax", "__main__.py")
+    started = Path(sys.argv[0]).parts[-2:]
+    installed = started[-1:] == ("fgu-jax",) or started == ("fgu_jax", "__main__.py")
     return f"fgu-jax {name}" if installed else f"{name}.py"
 
 

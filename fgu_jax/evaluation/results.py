@@ -90,11 +90,29 @@ def print_summary(
             table.add_row(title, *figures)
         console.print(table)
         console.print(protocol, markup=False)
+        for line in behind(history):
+            console.print(line, markup=False)
     else:
         console.print("no figures: nothing could be ranked", markup=False)
     clusters = history[-1].get("clusters")
     said = "" if clusters is None else f"training ended with {clusters} clusters; "
     console.print(f"{said}run in {directory}", markup=False)
+
+
+def behind(history: list[dict]) -> list[str]:
+    """A line where the trained network ranks worse than colours alone do.
+
+    >>> behind([{"epoch": 0, "histogram_mAP": 0.09}, {"epoch": 4, "fused_mAP": 0.04}])
+    ['behind the colour histogram (mAP 4.0 against 9.0): it did not learn who is who']
+    """
+    colours = [r["histogram_mAP"] for r in history if "histogram_mAP" in r]
+    trained = [r["fused_mAP"] for r in history if "fused_mAP" in r and r["epoch"] > 0]
+    if not colours or not trained or trained[-1] >= colours[0]:
+        return []
+    return [
+        f"behind the colour histogram (mAP {100 * trained[-1]:.1f} against "
+        f"{100 * colours[0]:.1f}): it did not learn who is who"
+    ]
 
 
 def announce(

@@ -51,6 +51,9 @@ def test_cameras_and_tracks_need_no_identity(tree):
     ]
     of = dict(zip(data.train.names, labels.cameras.tolist(), strict=True))
     assert of == {"north_7_1.png": 1, "north_7_2.png": 1, "south_7_1.png": 2}
+    assert data.reading.examples == ("'north_7_1.png' as camera 'north', track '7'",)
+    data = load_dataset("folder", data_dir=root, pattern="{identity}_{track}_*.png")
+    assert "'north_7_1.png' as identity 'north', track '7'" in data.reading.examples
     taken = labels.take([2, 0])
     assert taken.tracks.tolist() == labels.tracks[[2, 0]].tolist()
 

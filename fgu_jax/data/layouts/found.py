@@ -93,24 +93,31 @@ def doubtful_tracks(rows: Iterable[Found]) -> list[str]:
 
 def examples(rows: Sequence[Found]) -> list[str]:
     """What a few names were read as, of different identities where there are some."""
-    said: dict[str | None, str] = {}
+    said: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: row.key):
-        if row.identity is not None and row.identity not in said:
-            said[row.identity] = told(row.key, row.identity, row.camera)
+        track = None if row.track is None else row.track[-1]
+        of = next(filter(None, (row.identity, track, row.camera)), None)
+        if of is not None and of not in said:
+            said[of] = told(row.key, row.identity, row.camera, track)
     listed = list(said.values())
     at = sorted({0, len(listed) // 2, len(listed) - 1})
     return [listed[i] for i in at[:_EXAMPLES] if 0 <= i < len(listed)]
 
 
-def told(key: str, identity: str | None, camera: str | None) -> str:
+def told(
+    key: str, identity: str | None, camera: str | None, track: str | None = None
+) -> str:
     """What a name was read as, for a person."""
-    return f"{quoted(key)} as {labels_told(identity, camera)}"
+    return f"{quoted(key)} as {labels_told(identity, camera, track)}"
 
 
-def labels_told(identity: str | None, camera: str | None) -> str:
-    """Identity and camera, for a person."""
-    said = f"identity {quoted(identity or '')}"
-    return said + (f", camera {quoted(camera)}" if camera is not None else "")
+def labels_told(
+    identity: str | None, camera: str | None, track: str | None = None
+) -> str:
+    """Identity, camera and track, those that are known, for a person."""
+    known = {"identity": identity, "camera": camera, "track": track}
+    said = [f"{name} {quoted(of)}" for name, of in known.items() if of is not None]
+    return ", ".join(said) or "nobody known"
 
 
 def quoted(name: str) -> str:
