@@ -41,20 +41,20 @@ def proportions(images: ImageSet) -> float | None:
 
 def _over_the_edge(images: ImageSet) -> list[str]:
     """A line of boxes that are in part outside their picture, where some are."""
-    rows = _spread(images, _MEASURED) if images.boxes is not None else []
-    over = []
-    for row in rows:
+    over, looked = [], 0
+    for row in _spread(images, _MEASURED) if images.boxes is not None else []:
         box = images.box(row)
         size = None if box is None else _size(images, row)
         if size is None or box is None:
             continue
+        looked += 1
         inside = min(box[:2]) >= 0 and box[2] <= size[1] and box[3] <= size[0]
         if not inside:
             over.append(images.names[row])
     if not over:
         return []
     return [
-        f"{len(over)} of {len(rows)} boxes looked at reach over the edge of their "
+        f"{len(over)} of {looked} boxes looked at reach over the edge of their "
         f"picture, and the part inside is taken, such as of {quoted(min(over))}"
     ]
 
