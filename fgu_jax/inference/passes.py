@@ -97,12 +97,14 @@ class Embedding:
         total = len(images)
         waiting: list[tuple[int, Future]] = []
 
-        def of_block(
-            program: jax.stages.Compiled, block: jax.Array
-        ) -> tuple[np.ndarray, np.ndarray]:
-            features = program(variables, block)
+        def begun(block: np.ndarray) -> Future:
+            rows = shard_own(block, self._mesh)
+            program = self._program(variables, rows)
             # NumPy arrays of all devices' rows, those of other processes too.
-            return jax.device_get(self._gather(features))
+            if self._at_once == 1:  # begun here: in one order in all processes
+                features = self._gather(program(variables, rows))
+                return pool.submit(jax.device_get, features)
+            return pool.submit(lambda: jax.device_get(program(variables, rows)))
 
         def fetched() -> tuple[np.ndarray, np.ndarray]:
             size, features = waiting.pop(0)
@@ -113,12 +115,10 @@ class Embedding:
         with ThreadPoolExecutor(self._at_once) as pool:
             for start, block in _padded_blocks(images, self._block, mine):
                 size = min(self._block, total - start)
-                rows = shard_own(block, self._mesh)
-                program = self._program(variables, rows)
-                waiting.append((size, pool.submit(of_block, program, rows)))
+                waiting.append((size, begun(block)))
                 if progress:
                     progress(start + size, total, "features")
-                if len(waiting) > self._at_once:  # none is idle while one is copied
+                if len(waiting) > self._at_once:  # none waits while one is copied
                     yield fetched()
             while waiting:
                 yield fetched()
