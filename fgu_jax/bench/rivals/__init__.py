@@ -1,7 +1,8 @@
 """The same work written plainly, by others' tools: what a benchmark compares with."""
 
-import importlib.util
 from typing import Any
+
+from fgu_jax.bench.rivals import torch_losses
 
 
 def plain_network(config: Any, variables: dict[str, Any]) -> Any:
@@ -13,7 +14,7 @@ def plain_network(config: Any, variables: dict[str, Any]) -> Any:
       config: of the run.
       variables: ``params`` and ``batch_stats`` of ``fgu_jax``.
     """
-    if importlib.util.find_spec("torch") is None:
+    if not torch_losses.available():
         return None
     from fgu_jax.bench.rivals import bodies, network
 

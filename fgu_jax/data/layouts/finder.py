@@ -59,8 +59,10 @@ class Finder:
         elif _ABSOLUTE.match(name):  # of another computer, or among relative ones
             parts = name.split("/")
             ends = ("/".join(parts[k:]) for k in range(1, len(parts)))
-            return next((self._keys[end] for end in ends if end in self._keys), None)
-        name = self._add + name
+            return next(filter(None, map(self._key, ends)), None)
+        return self._key(self._add + name)
+
+    def _key(self, name: str) -> str | None:
         return self._keys.get(name) or self._folded.get(_ending_folded(name))
 
     def other_folder(self, image: str, key: str) -> str:
@@ -69,7 +71,7 @@ class Finder:
         >>> Finder(["a/0.png"]).other_folder("C:/ph/a/0.png", "a/0.png")
         "without 'C:/ph/'"
         """
-        name, own = self._spelt(image), normal_name(key)
+        name, own = map(_ending_folded, (self._spelt(image), normal_name(key)))
         if name != own and name.endswith("/" + own):
             return f"without {name[: -len(own)]!r}"
         if name != own and own.endswith("/" + name):
