@@ -18,6 +18,17 @@ def command(name: str) -> str:
     return f"fgu-jax {name}" if installed else f"{name}.py"
 
 
+def counted(count: int, what: str) -> str:
+    """A number and what is counted, in the plural unless it is one.
+
+    >>> counted(1, "query"), counted(1000, "query"), counted(0, "file")
+    ('1 query', '1,000 queries', '0 files')
+    """
+    if count != 1:
+        what = what[:-1] + "ies" if what.endswith("y") else what + "s"
+    return f"{count:,} {what}"
+
+
 def nearest(name: Any, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The known name that looks most like ``name``, if one does."""
     near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)

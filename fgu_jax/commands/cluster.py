@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fgu_jax.commands.command_line import Parser, add_writing_flags
 from fgu_jax.errors import InputError
+from fgu_jax.messages import counted
 
 if TYPE_CHECKING:
     from fgu_jax.inference.feature_file import Features
@@ -128,12 +129,14 @@ def cluster(arguments: argparse.Namespace) -> None:
     if arguments.known is not None:
         beside = beside_known(found, arguments.known, arguments.known_features)
         found, known = beside.features, beside.known
+        notes += beside.notes
     answers = read_answers(arguments.answers, found.names)
     together = Together(answers)
     if not arguments.ignore_tracks:
         together = with_tracks(answers, found.labels, found.names, found.pictures)
     if beside is not None and together.tracks is not None:
-        tracks, notes = beside.without_torn_tracks(together.tracks)
+        tracks, torn = beside.without_torn_tracks(together.tracks)
+        notes += torn
         together = dataclasses.replace(together, tracks=tracks)
     of_features = functools.partial(
         clustering,
@@ -170,7 +173,7 @@ def cluster(arguments: argparse.Namespace) -> None:
         )
     for line in told:
         console.print(line, markup=False)
-    console.print(f"{len(found.names)} images, in {output}", markup=False)
+    console.print(f"{counted(len(found.names), 'image')}, in {output}", markup=False)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from fgu_jax.commands.command_line import (
     add_writing_flags,
 )
 from fgu_jax.errors import InputError
+from fgu_jax.messages import counted
 
 _OF_BACKBONE = ("init", "image_height", "image_width", "resize")
 
@@ -97,7 +98,7 @@ def embed(arguments: argparse.Namespace) -> None:
     for line in found.reading.lines() if found.reading else ():
         console.print(line, markup=False)
     count, width = found.features.shape
-    console.print(f"{count} images, {width} numbers each, in {output}", markup=False)
+    console.print(f"{counted(count, 'image')}, {width} numbers each, in {output}", markup=False)
 
 
 def _check(arguments: argparse.Namespace) -> None:

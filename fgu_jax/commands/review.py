@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fgu_jax.commands.command_line import Parser, add_writing_flags
 from fgu_jax.errors import InputError
-from fgu_jax.messages import command
+from fgu_jax.messages import command, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +154,7 @@ def review(arguments: argparse.Namespace) -> None:
         )
     within = sum(question.within for question in made.questions)
     console.print(
-        f"{len(made.questions):,} questions, {within:,} within clusters and "
+        f"{counted(len(made.questions), 'question')}, {within:,} within clusters and "
         f"{len(made.questions) - within:,} between two; {output / 'index.html'}",
         markup=False,
     )

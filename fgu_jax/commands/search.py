@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fgu_jax.commands.command_line import Parser, add_cache_flag
+from fgu_jax.messages import counted
 
 
 def parser(prog: str = "search.py") -> Parser:
@@ -99,7 +100,7 @@ def search(arguments: argparse.Namespace) -> None:
             markup=False,
         )
     console.print(
-        f"{len(matches.query.names):,} queries, {len(matches.gallery.names):,} gallery "
-        f"images ({new:,} new to the cache); {arguments.output / 'index.html'}",
+        f"{counted(len(matches.query.names), 'query')}, "
+        f"{counted(len(matches.gallery.names), 'gallery image')} ({new:,} new to the cache); {arguments.output / 'index.html'}",
         markup=False,
     )

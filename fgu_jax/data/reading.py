@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fgu_jax.messages import printable
+from fgu_jax.messages import counted, printable
 
 _NAMED = 5  # names of each reason that a record keeps
 
@@ -56,7 +56,7 @@ class Reading:
             + (f"; {counts}" if counts else "")
         ]
         if self.left_out:
-            said.append(f"  left out {len(self.left_out):,} files")
+            said.append(f"  left out {counted(len(self.left_out), 'file')}")
         for reason, names in self._by_reason().items():
             said.append(f"    {len(names):,}: {reason}; {_first(names, 3)}")
         said += [f"  read {example}" for example in self.examples]

@@ -9,6 +9,7 @@ import numpy as np
 from fgu_jax.clustering import Clustering, ClusterScores, compare
 from fgu_jax.clustering.graph import USUAL_FROM, USUAL_K1
 from fgu_jax.data import Labels
+from fgu_jax.messages import counted
 from fgu_jax.retrieval.protocol import UNKNOWN
 from fgu_jax.runs.answers import Answers
 
@@ -104,7 +105,7 @@ def changes(
         shared == np.bincount(after.labels)[after.labels]
     )
     said = (
-        f"by {len(answers):,} answers: {joined:,} joined two clusters, {parted:,} "
+        f"by {counted(len(answers), 'answer')}: {joined:,} joined two clusters, {parted:,} "
         f"parted one, {held:,} held already; {before.num_clusters:,} clusters are "
         f"now {after.num_clusters:,}, {np.count_nonzero(~kept):,} of {len(old):,} "
         "images are in another company"
@@ -134,10 +135,10 @@ def lines(made: Clustering, scores: ClusterScores | None) -> list[str]:
             scale += f"; {USUAL_K1} for {USUAL_FROM:,} images and more"
     number, low, high = made.individuals
     said = [
-        f"{len(size):,} clusters, {np.count_nonzero(size == 1):,} of one image; "
+        f"{counted(len(size), 'cluster')}, {np.count_nonzero(size == 1):,} of one image; "
         f"neighbours k1 {graph.k1}, k2 {graph.k2} ({scale}{found}); mean confidence "
         f"{made.standing.confidence.mean():.2f}",
-        f"about {number:,} individuals, {low:,} to {high:,}",
+        f"about {counted(number, 'individual')}, {low:,} to {high:,}",
     ]
     if scores is not None:
         said.append(

@@ -26,7 +26,7 @@ from fgu_jax.evaluation.results import COLUMNS
 from fgu_jax.evaluation.tracks import ByTrack
 from fgu_jax.files import whole_file
 from fgu_jax.inference.embedder import Embedder
-from fgu_jax.messages import command
+from fgu_jax.messages import command, counted
 from fgu_jax.progress import Progress
 
 
@@ -195,7 +195,7 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
     console.print(table)
     what = "tracks" if found["by_track"] else "images"
     console.print(
-        f"{found['num_queries']:,} queries counted, {found['num_skipped']:,} without a "
+        f"{counted(found['num_queries'], 'query')} counted, {found['num_skipped']:,} without a "
         f"match, {found['num_gallery']:,} gallery {what}. {found['protocol']}.",
         markup=False,
     )

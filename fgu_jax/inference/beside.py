@@ -21,11 +21,13 @@ class Beside(NamedTuple):
       features: of all, the known ones of a file of their own first.
       known: int32 [N], the cluster of the table that an image is in; -1: a new image.
       table: the known clusters.
+      notes: what is taken on trust, a line each.
     """
 
     features: Features
     known: np.ndarray
     table: Table
+    notes: tuple[str, ...] = ()
 
     def called(self, labels: np.ndarray) -> tuple[str, ...]:
         """What clusters int [N] are called: known ones as they were, new ones on."""
@@ -99,9 +101,11 @@ def beside_known(
     """
     table = read_clusters(Path(clusters))
     number = dict(zip(table.names, table.clusters.tolist(), strict=True))
-    whole = found
+    whole, notes = found, ()
     if features is not None:
-        whole = _joined(read_features(features), found, number, str(features))
+        old = read_features(features)
+        whole = _joined(old, found, number, str(features))
+        notes = _on_trust(old, found, str(features))
     there = set(whole.names)
     missing = [name for name in table.names if name not in there]
     if missing:
@@ -115,7 +119,15 @@ def beside_known(
         raise InputError(
             f"all {len(known):,} images are in {clusters}: there is no new one to put"
         )
-    return Beside(whole, known, table)
+    return Beside(whole, known, table, notes)
+
+
+def _on_trust(old: Features, new: Features, where: str) -> tuple[str, ...]:
+    """What is told where one of two files does not say which network made it."""
+    if old.identity and new.identity:
+        return ()
+    silent = "the new images' features do" if old.identity else f"{where} does"
+    return (f"{silent} not say of which network: taken as of the same one",)
 
 
 def _joined(

@@ -12,7 +12,11 @@ from fgu_jax.errors import InputError
 from fgu_jax.evaluation.clusters import lines, scored
 from fgu_jax.evaluation.judge import Embed, Judge, Split
 from fgu_jax.inference.passes import fused
+from fgu_jax.messages import printable
 from fgu_jax.retrieval import Metrics
+from fgu_jax.retrieval.protocol import UNKNOWN
+
+_FITS = 9  # letters under an image
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,8 @@ class ReportData:
       standing: of the images to their clusters, with it.
       told: of the clusters, a sentence each.
       labels: that the network had at its start, in a clause; empty of none.
+      identity_names: what identity ``i`` is called is ``identity_names[i - 1]``;
+        where there are none, its number.
     """
 
     config: Config
@@ -74,6 +80,16 @@ class ReportData:
     standing: Standing | None = None
     told: tuple[str, ...] = ()
     labels: str = ""
+    identity_names: tuple[str, ...] = ()
+
+    def called(self, identity: int) -> str:
+        """What is written under an image of an identity, short enough to fit there."""
+        if identity == UNKNOWN:
+            return "unknown"
+        if not 0 < identity <= len(self.identity_names):
+            return str(identity)
+        name = printable(self.identity_names[identity - 1])
+        return name if len(name) <= _FITS else name[: _FITS - 1] + "…"
 
     def __post_init__(self) -> None:
         if not self.history:
@@ -137,11 +153,12 @@ def gather(
     judge: Judge,
     embed: Embed,
     labels: str = "",
+    identity_names: tuple[str, ...] = (),
 ) -> ReportData:
     """A finished run's arrays, its features by the network as it is now.
 
     Args:
-      config, history, names, images, labels: as in ``ReportData``.
+      config, history, names, images, labels, identity_names: as in ``ReportData``.
       made: the clusters that the run ends with.
       judge: who alone has labels; what it found last is of this network, or nothing.
       embed: images uint8 [N, H, W, 3] to global [N, D] and patches [U, N, d], known
@@ -165,6 +182,7 @@ def gather(
         similarities=made.graph.similarities,
         standing=made.standing,
         labels=labels,
+        identity_names=identity_names,
         told=tuple(lines(made, scored(made.labels, judge.train_labels))),
         patches=patches,
         global_features=global_features,

@@ -160,14 +160,13 @@ def _listed(
 ) -> Picture:
     """A sheet: of each row its heading, its images, how many stand apart in front."""
     labels = data.train_labels
-    said = "" if labels is None else ". The number is the identity"
+    said = "" if labels is None else ". Under an image: its identity"
 
     def cell(row: int) -> Cell:
         if labels is None:
             return Cell(data.images[row])
         identity = int(labels.identities[row])
-        name = "unknown" if identity == UNKNOWN else str(identity)
-        return Cell(data.images[row], words=name)
+        return Cell(data.images[row], words=data.called(identity))
 
     return _drawn(
         [Row(title, tuple(map(cell, chosen)), lead) for title, chosen, lead in rows],
@@ -274,7 +273,7 @@ def _sheet(
                     f", purity {1 - _strangers(own) / (own != UNKNOWN).sum():.2f}"
                 )
             cells = [
-                _judged(data.images[row], int(labels.identities[row]), commonest)
+                _judged(data, row, int(labels.identities[row]), commonest)
                 for row in chosen
             ]
         rows.append(Row(heading, tuple(cells)))
@@ -282,14 +281,14 @@ def _sheet(
     if labels is not None:
         caption += (
             f" {Mark.RIGHT.value} solid border: the cluster's commonest identity. "
-            f"{Mark.WRONG.value} dashed: another. The number is the identity."
+            f"{Mark.WRONG.value} dashed: another. Under an image: its identity."
         )
 
     return _drawn(rows, listing, stem=stem, title=title, caption=caption, alt=alt)
 
 
-def _judged(image: np.ndarray, identity: int, commonest: int | None) -> Cell:
+def _judged(data: ReportData, row: int, identity: int, commonest: int | None) -> Cell:
+    image, name = data.images[row], data.called(identity)
     if identity == UNKNOWN:
-        return Cell(image, Mark.LEFT_OUT, "unknown")
-    mark = Mark.RIGHT if identity == commonest else Mark.WRONG
-    return Cell(image, mark, str(identity))
+        return Cell(image, Mark.LEFT_OUT, name)
+    return Cell(image, Mark.RIGHT if identity == commonest else Mark.WRONG, name)

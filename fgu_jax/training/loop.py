@@ -341,6 +341,7 @@ def _report(session: Session, made: Clustering) -> Path | None:
             made=made,
             judge=session.judge,
             labels=told_of_labels(config, session.labels),
+            identity_names=session.about.identity_names,
             embed=functools.partial(session.embed, progress=progress),
         )
 

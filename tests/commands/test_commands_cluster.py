@@ -9,6 +9,7 @@ from fgu_jax.clustering import clustering, compare
 from fgu_jax.data import load_dataset
 from fgu_jax.errors import InputError
 from fgu_jax.inference.beside import beside_known
+from fgu_jax.messages import counted
 from fgu_jax.inference.feature_file import read_features
 
 
@@ -129,7 +130,7 @@ def test_hardly_any_images(by_features, count):
         names=[f"{i}.jpg" for i in range(count)], rows=np.eye(3)[:count]
     )
     assert (code, err) == (0, "")
-    assert f"{count} images" in out
+    assert f"\n{counted(count, 'image')}, in " in out
     assert len(rows) == count
 
 
@@ -305,6 +306,7 @@ def test_known_images_with_features_of_their_own(by_features, known_file, tmp_pa
     )
     assert code == 0
     assert "of 28 new images 16 are put into 8" in out
+    assert "old.npz does not say of which network: taken as of the same one" in out
     assert [row["image"] for row in rows] == [*names[old], *names[~old]]
     np.savez(tmp_path / "old.npz", names=names[old], features=features[old][:, :9])
     code, _, err, _ = by_features(

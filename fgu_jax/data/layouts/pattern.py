@@ -74,7 +74,7 @@ class NamePattern:
         return InputError(
             f"pattern {self.pattern!r}: {token!r} is not understood; the groups are "
             "{identity}, which may come several times, and {camera}, {track} and "
-            "{split}, each at most once"
+            "{split}, each at most once; * stands for anything else"
         )
 
     def read(self, path: str) -> Read | None:
