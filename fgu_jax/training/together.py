@@ -9,7 +9,7 @@ from fgu_jax.clustering.tracks import seen_together
 from fgu_jax.config import Config
 from fgu_jax.data import Dataset, Labels
 from fgu_jax.errors import InputError
-from fgu_jax.messages import short
+from fgu_jax.messages import counted, short
 from fgu_jax.runs.answers import NONE, Answers, read_answers
 
 
@@ -61,7 +61,7 @@ class Together:
                 f"{len(self.apart):,} pairs were seen in one picture and are kept apart"
             )
         if len(self.answers):
-            said.append(f"{len(self.answers):,} answers of a person are honoured")
+            said.append(f"honoured: {counted(len(self.answers), 'answer')} of a person")
         return said
 
 
