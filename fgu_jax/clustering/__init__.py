@@ -4,6 +4,7 @@ NumPy and SciPy in and out. Nothing here holds a matrix of all images by all ima
 and nothing knows of data, networks or files.
 """
 
+from fgu_jax.clustering.agreement import agreement
 from fgu_jax.clustering.automatic import (
     Clustering,
     Individuals,
@@ -31,6 +32,7 @@ __all__ = [
     "Question",
     "Standing",
     "Tree",
+    "agreement",
     "alike",
     "average_linkage",
     "cluster",

@@ -98,7 +98,9 @@ def embed(arguments: argparse.Namespace) -> None:
     for line in found.reading.lines() if found.reading else ():
         console.print(line, markup=False)
     count, width = found.features.shape
-    console.print(f"{counted(count, 'image')}, {width} numbers each, in {output}", markup=False)
+    console.print(
+        f"{counted(count, 'image')}, {width} numbers each, in {output}", markup=False
+    )
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -101,6 +101,7 @@ def search(arguments: argparse.Namespace) -> None:
         )
     console.print(
         f"{counted(len(matches.query.names), 'query')}, "
-        f"{counted(len(matches.gallery.names), 'gallery image')} ({new:,} new to the cache); {arguments.output / 'index.html'}",
+        f"{counted(len(matches.gallery.names), 'gallery image')} ({new:,} new to the "
+        f"cache); {arguments.output / 'index.html'}",
         markup=False,
     )

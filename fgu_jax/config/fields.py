@@ -27,6 +27,9 @@ _jaccard = functools.partial(_host, of="regrouping", unless={"distance": "euclid
 _attracted = functools.partial(field, unless={"attract_weight": 0, "global_weight": 0})
 _patch = functools.partial(field, unless={"patch_weight": 0})
 _pedal = functools.partial(field, unless={"patch_weight": 0, "patch_loss": "clusters"})
+_of_clusters = functools.partial(
+    field, unless={"patch_weight": 0, "global_weight": 0, "patch_loss": "pedal"}
+)
 _shared = functools.partial(_host, of="shared untrained")
 
 
@@ -182,6 +185,16 @@ class Config:
     )
     patch_loss: Literal["pedal", "clusters"] = _patch(
         "pedal", "of patches: PEDAL, or the repelled loss with a W row a cluster"
+    )
+    refine: float = _of_clusters(
+        0.0,
+        "share of the patches' predictions in the target of v (PPLR: 0.5)",
+        fraction=True,
+    )
+    smooth_patches: float = _of_clusters(
+        0.0,
+        "how far the target of a patch that disagrees with v is smoothed (PPLR: 1)",
+        fraction=True,
     )
     scale: float = _pedal(15.0, "s of eq (6): 15, and 5 on duke and msmt17", above=0)
     num_neighbors: int = _pedal(15, "k of eq (6)", least=1)
@@ -383,6 +396,12 @@ class Config:
         if epoch == 0 and self.clustering == "kmeans":
             return True
         return changes and self.merges_after(epoch)
+
+    @property
+    def refines(self) -> bool:
+        """Whether targets are refined by how far patches agree with the whole."""
+        of_clusters = self.patch_weight > 0 and self.patch_loss == "clusters"
+        return of_clusters and max(self.refine, self.smooth_patches) > 0
 
     def merges_up_to(self, epoch: int) -> float:
         """The largest Jaccard distance at which clusters merge after this epoch."""

@@ -50,6 +50,11 @@ def validate(config: Config) -> None:
             f"{config.batch_size}: give one that divides it"
         )
     _check_links(config)
+    if config.refines and config.shard_tables:
+        raise InputError(
+            "refine and smooth_patches need whole tables on each device: give "
+            "shard_tables false"
+        )
     last = config.cosine_epoch
     if last is not None and last <= config.warmup_epochs:
         raise InputError(

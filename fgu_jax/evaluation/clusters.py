@@ -105,9 +105,9 @@ def changes(
         shared == np.bincount(after.labels)[after.labels]
     )
     said = (
-        f"by {counted(len(answers), 'answer')}: {joined:,} joined two clusters, {parted:,} "
-        f"parted one, {held:,} held already; {before.num_clusters:,} clusters are "
-        f"now {after.num_clusters:,}, {np.count_nonzero(~kept):,} of {len(old):,} "
+        f"by {counted(len(answers), 'answer')}: {joined:,} joined two clusters, "
+        f"{parted:,} parted one, {held:,} held already; {before.num_clusters:,} "
+        f"clusters are now {after.num_clusters:,}, {np.count_nonzero(~kept):,} of {len(old):,} "
         "images are in another company"
     )
     if named:
@@ -135,7 +135,8 @@ def lines(made: Clustering, scores: ClusterScores | None) -> list[str]:
             scale += f"; {USUAL_K1} for {USUAL_FROM:,} images and more"
     number, low, high = made.individuals
     said = [
-        f"{counted(len(size), 'cluster')}, {np.count_nonzero(size == 1):,} of one image; "
+        f"{counted(len(size), 'cluster')}, {np.count_nonzero(size == 1):,} of one "
+        "image; "
         f"neighbours k1 {graph.k1}, k2 {graph.k2} ({scale}{found}); mean confidence "
         f"{made.standing.confidence.mean():.2f}",
         f"about {counted(number, 'individual')}, {low:,} to {high:,}",

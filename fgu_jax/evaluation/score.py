@@ -195,8 +195,9 @@ def print_score(console: Console, found: dict[str, Any]) -> None:
     console.print(table)
     what = "tracks" if found["by_track"] else "images"
     console.print(
-        f"{counted(found['num_queries'], 'query')} counted, {found['num_skipped']:,} without a "
-        f"match, {found['num_gallery']:,} gallery {what}. {found['protocol']}.",
+        f"{counted(found['num_queries'], 'query')} counted, "
+        f"{found['num_skipped']:,} without a match, "
+        f"{found['num_gallery']:,} gallery {what}. {found['protocol']}.",
         markup=False,
     )
     if "fused" in found["open_set"]:

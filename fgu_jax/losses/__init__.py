@@ -10,14 +10,17 @@ tables are read block by block (``streamed``), those cut over devices by rows
 from fgu_jax.losses.checks import check_num_neighbors
 from fgu_jax.losses.pedal import pedal_loss
 from fgu_jax.losses.rafl import attracted_loss, rafl_loss, repelled_loss
+from fgu_jax.losses.refined import Refined, refined_losses
 from fgu_jax.losses.supervised import batch_hard_triplet, identity_loss
 
 __all__ = [
+    "Refined",
     "attracted_loss",
     "batch_hard_triplet",
     "check_num_neighbors",
     "identity_loss",
     "pedal_loss",
     "rafl_loss",
+    "refined_losses",
     "repelled_loss",
 ]

@@ -151,6 +151,7 @@ def first_state(session: Session) -> TrainState:
             seed=config.seed,
             memory_start=config.memory_start,
             teacher=config.teacher > 0,
+            agreement=config.refines,
             on_host=config.shard_tables,
         )
         if config.regroups_after(0):
@@ -280,6 +281,7 @@ def _restored(session: Session) -> TrainState:
             patches=jnp.zeros((config.num_patches, num_images, config.patch_dim)),
             seed=config.seed,
             teacher=config.teacher > 0,
+            agreement=config.refines,
         )
 
     state, _ = session.checkpoints.restore(

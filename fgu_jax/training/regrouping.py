@@ -1,6 +1,7 @@
 """The clusters that images get between epochs: merged bottom-up, or made anew."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -78,6 +79,8 @@ def regroup(
         state = with_clusters(state, labels, features[0])
     if config.patch_loss == "clusters":
         state = with_patch_clusters(state, patches)
+    if config.refines:
+        state = state.replace(agreement=_agreement(features, views))
     return place_state(state, mesh, shard_tables=config.shard_tables)
 
 
@@ -140,6 +143,20 @@ def new_clusters(
         )
 
     return processes.broadcast_array(group, labels)
+
+
+def _agreement(
+    features: tuple[np.ndarray, np.ndarray], views: tuple[np.ndarray, ...]
+) -> jax.Array:
+    """Float32 [U, N]: of each patch with the global feature; the first process's."""
+
+    def compare() -> np.ndarray:
+        whole = centred(features[0], *views)
+        parts = (centred(patches, *views) for patches in features[1])
+        return np.stack([clustering.agreement(whole, part) for part in parts])
+
+    like = np.empty(features[1].shape[:2], np.float32)
+    return jnp.asarray(processes.broadcast_array(compare, like))
 
 
 def clusters_a_merge(config: Config, num_images: int) -> int:

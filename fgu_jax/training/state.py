@@ -56,6 +56,7 @@ class TrainState(flax.struct.PyTreeNode):
     sums: dict  # float32 sums of LOSSES over this epoch
     key: jax.Array  # of augmentation
     teacher: dict | None = None  # params and batch_stats of the mean teacher
+    agreement: jax.Array | None = None  # float32 [U, N], 0 to 1: of each patch with v
 
 
 def create(
@@ -67,6 +68,7 @@ def create(
     seed: int,
     memory_start: str = "features",
     teacher: bool = False,
+    agreement: bool = False,
     on_host: bool = False,
 ) -> TrainState:
     """The state before the first step: every image its own cluster.
@@ -79,6 +81,7 @@ def create(
       seed: of augmentation.
       memory_start: ``features`` fills V with the first pass, ``zeros`` as BUC.
       teacher: there is a mean teacher, equal to the network at first.
+      agreement: targets are refined by it; 1 until clusters are first made.
       on_host: tables are NumPy arrays, so that no device has to hold them whole.
 
     Returns:
@@ -101,6 +104,7 @@ def create(
         key=jax.random.key(seed),
         # Copies: the state is donated, and no array may be given away twice.
         teacher=jax.tree.map(jnp.array, dict(variables)) if teacher else None,
+        agreement=jnp.ones(patches.shape[:2], jnp.float32) if agreement else None,
     )
 
 

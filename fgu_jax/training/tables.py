@@ -62,6 +62,8 @@ def wait_for_gradient(batch: Gathered, norm: jax.Array) -> Gathered:
 
 def _losses_of_whole(config, state: TrainState, features, *, batch, labels, index):
     del batch
+    if config.refines:
+        return _refined(config, state, features, labels=labels, index=index)
     repelled = losses.repelled_loss(
         features.global_features,
         state.cluster_memory,
@@ -91,6 +93,25 @@ def _losses_of_whole(config, state: TrainState, features, *, batch, labels, inde
         num_neighbors=config.num_neighbors,
     )
     return repelled, attracted, patch
+
+
+def _refined(config, state: TrainState, features, *, labels, index):
+    found = losses.refined_losses(
+        features.global_features,
+        features.patches,
+        state.cluster_memory,
+        state.patch_memory,
+        labels,
+        state.agreement[:, index].astype(state.cluster_memory.dtype),
+        refine=config.refine,
+        smooth=config.smooth_patches,
+        temperature=config.temperature,
+        num_clusters=state.num_clusters,
+    )
+    attracted = losses.attracted_loss(
+        features.global_features, _centres(config, state), labels
+    )
+    return found.repelled, attracted, found.patches
 
 
 def _updated_whole(config, state: TrainState, batch: Gathered):

@@ -9,8 +9,8 @@ from fgu_jax.clustering import clustering, compare
 from fgu_jax.data import load_dataset
 from fgu_jax.errors import InputError
 from fgu_jax.inference.beside import beside_known
-from fgu_jax.messages import counted
 from fgu_jax.inference.feature_file import read_features
+from fgu_jax.messages import counted
 
 
 def _read(path):

@@ -260,6 +260,8 @@ ANEW = {
     "alone": "left_out",
     "use_cameras": True,
     "backgrounds": 3,
+    "refine": 0.5,
+    "smooth_patches": 0.5,
 }
 
 

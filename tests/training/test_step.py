@@ -235,3 +235,35 @@ def test_the_step_runs_unchanged_under_pmap():
     key_a, key_b = jax.random.key_data(a.key), jax.random.key_data(b.key)
     a, b = a.replace(key=key_a), b.replace(key=key_b)
     _assert_close(jax.device_get(a), jax.device_get(b), rtol=1e-5, atol=1e-6)
+
+
+@functools.cache
+def _refined(devices):
+    """Three steps with refined targets, in float64: the losses, and the last tables."""
+    with jax.enable_x64(True):
+        mesh, images, _, state, _ = _start(jnp.float64, devices)
+        rng = np.random.default_rng(2)
+        state = state.replace(
+            labels=jnp.arange(N, dtype=jnp.int32) // 4,
+            num_clusters=jnp.int32(N // 4),
+            agreement=jnp.asarray(rng.uniform(size=(U, N)), jnp.float32),
+        )
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        config = Config(
+            patch_loss="clusters", refine=0.5, smooth_patches=1.0, flip=False
+        )
+        network = _network(AXIS, jnp.float64)
+        one = step.make_train_step(network, sgd(variables), config, N // B)
+        train_step = step.mapped_train_step(one, mesh)
+        state, losses = replicate(state, mesh), []
+        resident = replicate(images, mesh)
+        for index in _batches(3):
+            batch = shard_batch({"index": index}, mesh)
+            state, loss = train_step(state, resident, batch)
+            losses.append(jax.device_get(loss))
+        return losses, jax.device_get((state.cluster_memory, state.patch_memory))
+
+
+@pytest.mark.parametrize("devices", [2, 8])
+def test_refined_targets_are_the_same_on_any_devices(devices):
+    _assert_close(_refined(1), _refined(devices), rtol=1e-9, atol=1e-10)
