@@ -107,8 +107,8 @@ def changes(
     said = (
         f"by {counted(len(answers), 'answer')}: {joined:,} joined two clusters, "
         f"{parted:,} parted one, {held:,} held already; {before.num_clusters:,} "
-        f"clusters are now {after.num_clusters:,}, {np.count_nonzero(~kept):,} of {len(old):,} "
-        "images are in another company"
+        f"clusters are now {after.num_clusters:,}, {np.count_nonzero(~kept):,} of "
+        f"{len(old):,} images are in another company"
     )
     if named:
         said += f"; named: {named:,}"

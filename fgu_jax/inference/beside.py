@@ -101,7 +101,7 @@ def beside_known(
     """
     table = read_clusters(Path(clusters))
     number = dict(zip(table.names, table.clusters.tolist(), strict=True))
-    whole, notes = found, ()
+    whole, notes = found, tuple[str, ...]()
     if features is not None:
         old = read_features(features)
         whole = _joined(old, found, number, str(features))

@@ -96,6 +96,7 @@ def _losses_of_whole(config, state: TrainState, features, *, batch, labels, inde
 
 
 def _refined(config, state: TrainState, features, *, labels, index):
+    assert state.agreement is not None
     found = losses.refined_losses(
         features.global_features,
         features.patches,
