@@ -17,6 +17,7 @@ PIECES = {
     "pedal": "PEDAL and the repelled loss over large tables",
     "memory": "updates of the tables V and W",
     "decode": "pictures from JPEG",
+    "recipe": "an epoch of tuned, new clusters included",
     "epoch": "a whole epoch on drawn pedestrians",
     "scale": "the step on simulated devices: results, bytes sent",
 }

@@ -135,6 +135,18 @@ class Epoch:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Of an epoch of ``tuned``."""
+
+    backbone: str = _size("efficientnet_lite0", "as of step")
+    identities: int = _size(100, "drawn, about nine images of each")
+    height: int = _size(128, "pixels")
+    width: int = _size(64, "pixels")
+    patches: int = _size(4, "U")
+    batch: int = _size(64, "images a step, a multiple of 4")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Scale:
     """Of the simulated devices."""
 
@@ -150,6 +162,6 @@ class Scale:
 
 _PIECES = (
     *(Step, Embed, Merge, Evaluate, Rerank, Cluster),
-    *(Pedal, Memory, Decode, Epoch, Scale),
+    *(Pedal, Memory, Decode, Recipe, Epoch, Scale),
 )
 SIZES: dict[str, type] = {of.__name__.lower(): of for of in _PIECES}

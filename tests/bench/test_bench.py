@@ -26,6 +26,8 @@ SMALL = {
     "memory": "--images=50 --batch=4 --global_width=8 --patches=2 --width=4",
     "embed": "--images=64 --backbone=resnet_tiny --height=32 --width=16",
     "decode": "--images=6 --height=16 --width=8",
+    "recipe": "--backbone=resnet_tiny --identities=12 --height=32 --width=16 "
+    "--patches=2 --batch=16",
 }
 RATES = Rates(1e9, 1e9, "float32")
 

@@ -20,6 +20,8 @@ def plain_network(config: Any, variables: dict[str, Any]) -> Any:
 
     if config.backbone not in bodies.KNOWN:
         return None
-    plain = network.Network(config.backbone, config.num_patches, config.patch_dim)
+    plain = network.Network(
+        config.backbone, config.num_patches, config.patch_dim, neck=config.neck
+    )
     network.copy_weights(plain, variables)
     return plain

@@ -18,12 +18,13 @@ from fgu_jax.networks import backbones
 
 
 class Network(nn.Module):
-    """A body, the global feature of its map, and U patch heads."""
+    """A body, the global feature of its map by a neck or not, and U patch heads."""
 
-    def __init__(self, backbone: str, num_patches: int, patch_dim: int):
+    def __init__(self, backbone: str, num_patches: int, patch_dim: int, *, neck: bool):
         super().__init__()
         self.backbone = bodies.body(backbone)
         inputs = self.backbone.features
+        self.neck = nn.BatchNorm1d(inputs) if neck else nn.Identity()
         self.heads = nn.ModuleList(
             nn.Linear(inputs, patch_dim, bias=False) for _ in range(num_patches)
         )
@@ -36,7 +37,7 @@ class Network(nn.Module):
 
     def forward(self, images):
         x = self.backbone((images - self.mean) / self.std).float()
-        v = functional.normalize(x.mean((2, 3)))
+        v = functional.normalize(self.neck(x.mean((2, 3))))
         stripes = functional.adaptive_avg_pool2d(x, (len(self.heads), 1))[..., 0]
         parts = [
             functional.normalize(norm(head(stripes[..., u])))
@@ -75,6 +76,11 @@ def copy_weights(network: Network, variables: dict[str, Any]) -> None:
                 fill(part, params[f"{name}_{i}"], stats.get(f"{name}_{i}"))
 
     params, stats = variables["params"], variables["batch_stats"]
+    if isinstance(network.neck, nn.BatchNorm1d):
+        network.neck.weight.data = tensor(params["neck"]["scale"])
+        network.neck.bias.data = tensor(params["neck"]["bias"])
+        network.neck.running_mean = tensor(stats["neck"]["mean"])
+        network.neck.running_var = tensor(stats["neck"]["var"])
     fill(network.backbone, params["backbone"], stats["backbone"])
     heads, norm = params["patch_heads"], params["patch_heads"]["bn"]
     pairs = zip(network.heads, network.head_norms, strict=True)

@@ -26,13 +26,23 @@ def evaluate(ranked: Ranked) -> dict[str, float]:
 def rerank(
     query: np.ndarray, gallery: np.ndarray, k1: int, k2: int, weight: float
 ) -> np.ndarray:
-    """k-reciprocal re-ranking over matrices of all images by all images.
+    """k-reciprocal re-ranking over matrices of all images by all images. [Q, G]."""
+    jaccard, distances = jaccard_rows(
+        np.concatenate([query, gallery]), len(query), k1, k2
+    )
+    mixed = (1 - weight) * jaccard + weight * distances[: len(query)]
+    return mixed[:, len(query) :]
+
+
+def jaccard_rows(
+    features: np.ndarray, rows: int, k1: int, k2: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Jaccard's distance of the first ``rows`` images to all, and plain distances.
 
     The steps of Zhong et al. (CVPR 2017), eqs (3) to (12): squared distances divided by
     the largest of each row, mutual neighbours and theirs, weights, their mean over k2
-    neighbours, Jaccard's distance, and the mixture. Returns [Q, G].
+    neighbours, Jaccard's distance.
     """
-    features = np.concatenate([query, gallery])
     count = len(features)
     squares = (features**2).sum(1)
     distances = squares[:, None] + squares[None, :] - 2 * features @ features.T
@@ -58,12 +68,11 @@ def rerank(
         weights = np.stack([weights[near[:k2]].mean(axis=0) for near in lists])
 
     having = [np.flatnonzero(weights[:, j]) for j in range(count)]
-    jaccard = np.empty((len(query), count), np.float32)
-    for i in range(len(query)):
+    jaccard = np.empty((rows, count), np.float32)
+    for i in range(rows):
         shared = np.zeros(count, np.float32)
         for j in np.flatnonzero(weights[i]):
-            rows = having[j]
-            shared[rows] += np.minimum(weights[i, j], weights[rows, j])
+            both = having[j]
+            shared[both] += np.minimum(weights[i, j], weights[both, j])
         jaccard[i] = 1 - shared / (2 - shared)
-    mixed = (1 - weight) * jaccard + weight * distances[: len(query)]
-    return mixed[:, len(query) :]
+    return jaccard, distances
