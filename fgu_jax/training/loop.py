@@ -27,6 +27,7 @@ from fgu_jax.inference.network import variable_shapes
 from fgu_jax.inference.passes import fused
 from fgu_jax.networks import global_dim
 from fgu_jax.parallel import processes
+from fgu_jax.parallel.allocation import give_back
 from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import bar
 from fgu_jax.runs.clusters import write_clusters
@@ -188,6 +189,7 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
         with session.timed(epoch, progress) as timed:
             state = train(epoch, state, session.stop, timed)
         times.append(time.perf_counter())
+        give_back()
         _stop_if_asked(session, state, within=epoch)
 
         session.embed.network(result(state))
@@ -210,6 +212,7 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
             record |= judge.network(embed)
     times.append(time.perf_counter())
     _keep(session, state, record, times)
+    give_back()
     return state
 
 

@@ -65,3 +65,30 @@ def test_a_machine_with_an_accelerator_is_left_alone(monkeypatch):
     for name in ("GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_"):
         monkeypatch.delenv(name, raising=False)
     assert keep_freed_memory() is False
+
+HOLES = """
+import numpy as np
+from fgu_jax.parallel import machine
+from fgu_jax.parallel.allocation import give_back, keep_freed_memory
+keep_freed_memory()
+step = np.ones(200 << 20, np.uint8)
+above = np.ones(1 << 20, np.uint8)
+del step
+stays = np.ones(50 << 20, np.uint8)  # in its place, which is too small from now on
+if {given_back}:
+    give_back()
+again = np.ones(200 << 20, np.uint8)
+print(int(machine.told("/proc/self/status", "VmRSS:").split()[0]) >> 10)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
+def test_what_no_longer_fits_is_given_back():
+    env = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
+    env.pop("GLIBC_TUNABLES", None)
+
+    def resident(given_back):
+        program = [sys.executable, "-c", HOLES.format(given_back=given_back)]
+        return int(subprocess.check_output(program, env=env, text=True))
+
+    assert resident(False) - resident(True) > 100  # of the 150 MiB that nothing is in
