@@ -66,6 +66,7 @@ def test_a_machine_with_an_accelerator_is_left_alone(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     assert keep_freed_memory() is False
 
+
 HOLES = """
 import numpy as np
 from fgu_jax.parallel import machine

@@ -85,6 +85,19 @@ def test_arrays_tell_their_size_and_lists_do_not():
         shaped(config, [np.zeros((50, 50, 3), np.uint8)], console)
 
 
+def test_larger_is_laptop_at_twice_the_height_and_width(folder):
+    of_folder = {"dataset": "folder", "data_dir": str(folder(120, 90))}
+    data = load_dataset("folder", data_dir=of_folder["data_dir"])
+    sizes = []
+    for preset in ("laptop", "larger"):
+        config = presets.resolve({"preset": preset} | of_folder)
+        found, _ = shaped(config, data, Console(quiet=True))
+        sizes.append(found.image_height * found.image_width)
+    assert sizes[1] == pytest.approx(4 * sizes[0], rel=0.1)
+    given = presets.resolve({"preset": "larger", "dataset": "market1501"})
+    assert (given.image_height, given.image_width) == (256, 128)
+
+
 def test_paper_and_tuned_have_the_size_that_they_had():
     for preset in ("paper", "tuned", "quick"):
         assert presets.resolve({"preset": preset}).image_shape == "given"
