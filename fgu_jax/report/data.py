@@ -16,7 +16,7 @@ from fgu_jax.messages import printable
 from fgu_jax.retrieval import Metrics
 from fgu_jax.retrieval.protocol import UNKNOWN
 
-_FITS = 9  # letters under an image
+_FITS = 7  # letters under an image
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,8 @@ class ReportData:
         if not 0 < identity <= len(self.identity_names):
             return str(identity)
         name = printable(self.identity_names[identity - 1])
-        return name if len(name) <= _FITS else name[: _FITS - 1] + "…"
+        # Of longer names the end: it tells ``elephant_07`` from ``elephant_08``.
+        return name if len(name) <= _FITS else "…" + name[1 - _FITS :]
 
     def __post_init__(self) -> None:
         if not self.history:

@@ -122,7 +122,7 @@ def test_affine_windows_are_said_to_have_moved():
 def test_individuals_go_by_their_names():
     data = report_data(identity_names=("Zoë", "a name that is long"))
     said = [data.called(identity) for identity in (-1, 0, 1, 2, 3)]
-    assert said == ["unknown", "0", "Zoë", "a name t…", "3"]
+    assert said == ["unknown", "0", "Zoë", "…s long", "3"]
 
 
 def test_images_of_unknown_identity_are_neither_right_nor_wrong():
