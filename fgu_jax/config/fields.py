@@ -171,6 +171,15 @@ class Config:
     temperature: float = field(
         0.1, "tau of eq (1)", above=0, unless={"global_weight": 0}
     )
+    last_temperature: float | None = field(
+        None,
+        "tau from the end of last_temperature_epoch on; by equal ratios till then",
+        above=0,
+        unless={"global_weight": 0},
+    )
+    last_temperature_epoch: int = field(
+        1, "when it is reached", least=1, unless={"last_temperature": None}
+    )
     attract_weight: float = field(
         0.5, "beta of eq (4)", least=0, traced=True, unless={"global_weight": 0}
     )

@@ -20,7 +20,7 @@ def validate(config: Config) -> None:
             wanted = "a finite number"
         elif of.least is not None and value is not None and value < of.least:
             wanted = f"{of.least} or more"
-        elif of.above is not None and value <= of.above:
+        elif of.above is not None and value is not None and value <= of.above:
             wanted = f"more than {of.above}"
         elif of.fraction and not 0 <= value <= 1:
             wanted = "0 to 1"

@@ -63,6 +63,7 @@ def make_train_step(
             dtype=state.cluster_memory.dtype,
         )
         labels = state.labels[index]
+        temperature = _temperature(config, state.step, steps_per_epoch)
         attract_weight = _attract_weight(config, state, weight["attract_weight"])
 
         def loss_of(params):
@@ -74,7 +75,9 @@ def make_train_step(
             )
             everyone = tables.gather(features, labels, index)
             own = {"labels": labels, "index": index}
-            each = of_tables.losses(config, state, features, batch=everyone, **own)
+            each = of_tables.losses(
+                config, state, features, temperature, batch=everyone, **own
+            )
             repelled, attracted = jnp.mean(each[0]), jnp.mean(each[1])
             total = weight["global_weight"] * (repelled + attract_weight * attracted)
             patch = jnp.zeros((), total.dtype)
@@ -141,6 +144,22 @@ def batch_norm_modes(config: Config) -> dict[str, bool]:
     # The heads are new and have no statistics worth keeping.
     kept = {"train": False, "train_heads": True}
     return kept if config.keep_statistics else {"train": True}
+
+
+def _temperature(
+    config: Config, step: jax.Array, steps_per_epoch: int
+) -> float | jax.Array:
+    """tau of a step: one number, or by equal ratios from one to another.
+
+    >>> config = Config(last_temperature=0.025, last_temperature_epoch=4)
+    >>> [round(float(_temperature(config, step, 2)), 3) for step in (0, 4, 8, 9)]
+    [0.1, 0.05, 0.025, 0.025]
+    """
+    if config.last_temperature is None:
+        return config.temperature
+    done = jnp.minimum(step / (config.last_temperature_epoch * steps_per_epoch), 1.0)
+    ratio = config.last_temperature / config.temperature
+    return config.temperature * ratio ** done.astype(jnp.float32)
 
 
 def _attract_weight(config: Config, state: TrainState, beta: Any) -> jax.Array:

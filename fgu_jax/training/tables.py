@@ -18,10 +18,10 @@ from fgu_jax.training.state import TrainState
 class Tables(NamedTuple):
     """Two functions of one device, under the mapped axis ``data``.
 
-    ``losses(config, state, features, *, batch, labels, index)`` gives repelled and
-    attracted loss [b] and PEDAL [U, b] (``None`` where it has no weight) of the
-    device's own examples; ``updated(config, state, batch)`` the next V and W.
-    ``config`` is the step's, ``batch`` is the whole one.
+    ``losses(config, state, features, temperature, *, batch, labels, index)`` gives
+    repelled and attracted loss [b] and PEDAL [U, b] (``None`` where it has no weight)
+    of the device's own examples; ``updated(config, state, batch)`` the next V and W.
+    ``config`` and ``temperature`` are the step's, ``batch`` is the whole one.
     """
 
     losses: Callable[..., tuple[jax.Array, jax.Array, jax.Array | None]]
@@ -60,15 +60,18 @@ def wait_for_gradient(batch: Gathered, norm: jax.Array) -> Gathered:
     )
 
 
-def _losses_of_whole(config, state: TrainState, features, *, batch, labels, index):
+def _losses_of_whole(
+    config, state: TrainState, features, temperature, *, batch, labels, index
+):
     del batch
     if config.refines:
-        return _refined(config, state, features, labels=labels, index=index)
+        own = {"labels": labels, "index": index}
+        return _refined(config, state, features, temperature, **own)
     repelled = losses.repelled_loss(
         features.global_features,
         state.cluster_memory,
         labels,
-        temperature=config.temperature,
+        temperature=temperature,
         num_clusters=state.num_clusters,
     )
     attracted = losses.attracted_loss(
@@ -79,7 +82,7 @@ def _losses_of_whole(config, state: TrainState, features, *, batch, labels, inde
     if config.patch_loss == "clusters":
         of_patch = functools.partial(
             losses.repelled_loss,
-            temperature=config.temperature,
+            temperature=temperature,
             num_clusters=state.num_clusters,
         )
         of_patches = jax.vmap(of_patch, in_axes=(0, 0, None))
@@ -95,7 +98,7 @@ def _losses_of_whole(config, state: TrainState, features, *, batch, labels, inde
     return repelled, attracted, patch
 
 
-def _refined(config, state: TrainState, features, *, labels, index):
+def _refined(config, state: TrainState, features, temperature, *, labels, index):
     assert state.agreement is not None
     found = losses.refined_losses(
         features.global_features,
@@ -106,7 +109,7 @@ def _refined(config, state: TrainState, features, *, labels, index):
         state.agreement[:, index].astype(state.cluster_memory.dtype),
         refine=config.refine,
         smooth=config.smooth_patches,
-        temperature=config.temperature,
+        temperature=temperature,
         num_clusters=state.num_clusters,
     )
     attracted = losses.attracted_loss(
@@ -142,14 +145,16 @@ def _each_patch(of_patch: Callable, batch: Gathered, *by_patch: jax.Array) -> ja
     return jax.vmap(one)(batch.patches, *by_patch)
 
 
-def _losses_of_shards(config, state: TrainState, features, *, batch, labels, index):
+def _losses_of_shards(
+    config, state: TrainState, features, temperature, *, batch, labels, index
+):
     del labels, index
     repelled, attracted = sharded.rafl_losses(
         features.global_features,
         batch,
         state.cluster_memory,
         _centres(config, state),
-        temperature=config.temperature,
+        temperature=temperature,
         num_clusters=state.num_clusters,
         axis_name=AXIS,
     )
@@ -163,7 +168,7 @@ def _losses_of_shards(config, state: TrainState, features, *, batch, labels, ind
                 batch,
                 table,
                 table,
-                temperature=config.temperature,
+                temperature=temperature,
                 num_clusters=state.num_clusters,
                 axis_name=AXIS,
             )[0]

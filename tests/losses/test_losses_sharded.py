@@ -168,6 +168,7 @@ def test_a_row_of_w_a_cluster_is_as_a_whole_table(devices, rule):
                     config,
                     state,
                     Features(v, x),
+                    config.temperature,
                     batch=batch,
                     labels=part["labels"],
                     index=part["images"],

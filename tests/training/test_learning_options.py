@@ -66,7 +66,7 @@ def test_centres_may_be_the_memory():
     for option, expected in (("merge", centres), ("memory", table)):
         config = Config(centres=option, patch_weight=0)
         own = {"labels": labels, "index": labels}
-        attracted = tables.WHOLE.losses(config, now, batch, batch=batch, **own)[1]
+        attracted = tables.WHOLE.losses(config, now, batch, 0.1, batch=batch, **own)[1]
         by_hand = 0.5 * np.square(v - expected[labels]).sum(axis=1)
         np.testing.assert_allclose(attracted, by_hand, rtol=1e-5)
 

@@ -267,3 +267,29 @@ def _refined(devices):
 @pytest.mark.parametrize("devices", [2, 8])
 def test_refined_targets_are_the_same_on_any_devices(devices):
     _assert_close(_refined(1), _refined(devices), rtol=1e-9, atol=1e-10)
+
+
+def test_a_temperature_that_changes_is_that_of_the_step():
+    """Two steps whose tau goes from 0.1 to 0.4; each as a run that has only its own."""
+    mesh, images, _, start, _ = _start(jnp.float32, 1)
+    variables = {"params": start.params, "batch_stats": start.batch_stats}
+    resident, (first, second) = replicate(images, mesh), _batches(2)
+
+    def train(config, state, index):
+        network = _network(AXIS, jnp.float32)
+        one = step.make_train_step(network, sgd(variables), config, 1)
+        # Donated: what is taken is a copy.
+        state = replicate(jax.tree.map(jnp.copy, state), mesh)
+        batch = shard_batch({"index": index}, mesh)
+        return step.mapped_train_step(one, mesh)(state, resident, batch)
+
+    plain = Config(num_neighbors=5)
+    changing = Config(num_neighbors=5, last_temperature=0.4, last_temperature_epoch=2)
+    state, losses = train(changing, start, first)
+    wanted, expected = train(plain, start, first)
+    _assert_close(losses, expected, rtol=1e-5, atol=1e-6)
+    _, losses = train(changing, state, second)
+    at_its_own = Config(num_neighbors=5, temperature=0.2)
+    _, expected = train(at_its_own, wanted, second)
+    _assert_close(losses, expected, rtol=1e-4, atol=1e-5)
+    assert abs(float(train(plain, wanted, second)[1]["loss"] - losses["loss"])) > 0.1
