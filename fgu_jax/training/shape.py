@@ -3,15 +3,17 @@
 import dataclasses
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from fgu_jax.config import Config
+from fgu_jax.config import Config, fields_of, values
 from fgu_jax.data import Dataset, given
 from fgu_jax.data.looks import proportions
 from fgu_jax.errors import InputError
+from fgu_jax.messages import short
 from fgu_jax.networks import feature_map_size
 from fgu_jax.progress import bar
 from fgu_jax.training.images import read_dataset
@@ -35,10 +37,12 @@ def shaped(config: Config, data: Any, console: Console) -> tuple[Config, Any]:
 
     Raises:
       InputError: images of which none can be read; a list of them, which is not looked
-        at here.
+        at here; no run where its size is asked for.
     """
     if config.image_shape == "given":
         return config, data
+    if config.image_shape == "start":
+        return _as_start(config, console), data
     if data is None or isinstance(data, Dataset):
         with bar(console) as progress:
             data = read_dataset(config, progress) if data is None else data
@@ -68,6 +72,36 @@ def shaped(config: Config, data: Any, console: Console) -> tuple[Config, Any]:
         markup=False,
     )
     return found, data
+
+
+def _as_start(config: Config, console: Console) -> Config:
+    """The network of the run in ``init``, at a whole multiple of its size."""
+    path = Path(config.init).expanduser() / "config.json"
+    if not path.is_file():
+        raise InputError(
+            f"image_shape is 'start', and init is {short(config.init)}, which is no "
+            "run's folder: give --init=RUN"
+        )
+    start = values.load(path)
+    area = start.image_height * start.image_width
+    times = max(1, round(math.sqrt(config.image_height * config.image_width / area)))
+    of_network = {name: getattr(start, name) for name in fields_of("network")}
+    found = dataclasses.replace(
+        config,
+        **of_network
+        | {
+            "image_shape": "given",
+            "image_height": times * start.image_height,
+            "image_width": times * start.image_width,
+        },
+    )
+    console.print(
+        f"images are resized to {found.image_height} x {found.image_width} (height x "
+        f"width), {times} times those of {config.init}; its {found.backbone}, "
+        f"{found.num_patches} patches",
+        markup=False,
+    )
+    return found
 
 
 def size_like(ratio: float, area: int) -> tuple[int, int]:

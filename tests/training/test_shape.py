@@ -86,14 +86,22 @@ def test_arrays_tell_their_size_and_lists_do_not():
 
 
 def test_larger_is_laptop_at_twice_the_height_and_width(folder):
-    of_folder = {"dataset": "folder", "data_dir": str(folder(120, 90))}
-    data = load_dataset("folder", data_dir=of_folder["data_dir"])
-    sizes = []
-    for preset in ("laptop", "larger"):
-        config = presets.resolve({"preset": preset} | of_folder)
-        found, _ = shaped(config, data, Console(quiet=True))
-        sizes.append(found.image_height * found.image_width)
-    assert sizes[1] == pytest.approx(4 * sizes[0], rel=0.1)
+    crops = folder(120, 90)
+    of_folder = {"dataset": "folder", "data_dir": str(crops), "backbone": "resnet18"}
+    data, console = load_dataset("folder", data_dir=crops), Console(record=True)
+    small, _ = shaped(presets.resolve({"preset": "laptop"} | of_folder), data, console)
+    (crops / "config.json").write_text(small.to_json())
+    config = presets.resolve({"preset": "larger", "init": str(crops)})
+    large, _ = shaped(config, data, console)
+    assert large.image_height == 2 * small.image_height
+    assert large.image_width == 2 * small.image_width
+    assert large.num_patches == small.num_patches
+    assert large.backbone == "resnet18"
+    assert large.image_shape == "given"
+    for init in ("imagenet", str(crops / "0.jpg")):
+        config = presets.resolve({"preset": "larger", "init": init})
+        with pytest.raises(InputError, match="which is no run's folder: give --init"):
+            shaped(config, data, console)
     given = presets.resolve({"preset": "larger", "dataset": "market1501"})
     assert (given.image_height, given.image_width) == (256, 128)
 
