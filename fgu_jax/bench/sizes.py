@@ -135,14 +135,13 @@ class Epoch:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(Epoch):
     """Of an epoch of ``tuned``."""
 
     backbone: str = _size("efficientnet_lite0", "as of step")
     identities: int = _size(100, "drawn, about nine images of each")
     height: int = _size(128, "pixels")
     width: int = _size(64, "pixels")
-    patches: int = _size(4, "U")
     batch: int = _size(64, "images a step, a multiple of 4")
 
 

@@ -117,12 +117,12 @@ def _start(sizes: Recipe, mesh) -> Start:
     embedding = programs.embedding(config, mesh)
     features = embedding(variables, images)
     view = by_background(images, config.backgrounds, seed=0)
-    state = _regrouped(config, variables, features, view, mesh, epoch=0)
+    state = _regrouped(config, variables, features, view, mesh)
     labels = np.array(state.labels)
     return Start(config, images, view, variables, labels, features)
 
 
-def _regrouped(config, variables, features, view, mesh, *, epoch):
+def _regrouped(config, variables, features, view, mesh):
     state = create(
         variables=variables,
         optimizer=make_optimizer(config, variables, 1),
@@ -130,7 +130,7 @@ def _regrouped(config, variables, features, view, mesh, *, epoch):
         patches=features[1],
         seed=0,
     )
-    return regroup(config, state, features, mesh, epoch=epoch, views=(view,))
+    return regroup(config, state, features, mesh, epoch=0, views=(view,))
 
 
 def _ours(start: Start, mesh):
@@ -139,7 +139,7 @@ def _ours(start: Start, mesh):
     train = Epochs(config, step, images, mesh, view=start.view)
     embedding = programs.embedding(config, mesh)
     first = start.variables, start.features, start.view
-    held = [_regrouped(config, *first, mesh, epoch=0), 0]
+    held = [_regrouped(config, *first, mesh), 0]
 
     def work():
         state, epoch = held[0], held[1] + 1
