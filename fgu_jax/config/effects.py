@@ -43,10 +43,11 @@ patch_generator 'stripes': leave it out
     for decides, fields in ruled_out(config).items():
         value = getattr(config, decides)
         wrong = [k for k in given if k in fields and given[k] != FIELDS[k].default]
-        if wrong and isinstance(value, str):
+        if wrong and (value is None or isinstance(value, str)):
+            named = "none" if value is None else repr(value)
             what = ", ".join(f"{name} is {given[name]!r}" for name in wrong)
             raise InputError(
-                f"{what}, which does nothing with {decides} {value!r}: leave "
+                f"{what}, which does nothing with {decides} {named}: leave "
                 f"{'it' if len(wrong) == 1 else 'them'} out"
             )
 

@@ -154,6 +154,19 @@ class Config:
     cosine_epoch: int | None = field(
         None, "epoch at whose end a half cosine has brought the rate to 0", least=1
     )
+    restart_epoch: int | None = field(
+        None,
+        "epoch at whose end a half cosine has brought the rate to 0 and another, to "
+        "cosine_epoch, begins",
+        least=1,
+        unless={"cosine_epoch": None},
+    )
+    restart_factor: float = field(
+        0.5,
+        "of the rate, where it begins again",
+        least=0,
+        unless={"restart_epoch": None},
+    )
     momentum: float = field(0.9, "SGD's", fraction=True, unless={"optimizer": "adam"})
     weight_decay: float = field(1e-4, "L2, added to the gradient", least=0)
     teacher: float = field(
@@ -288,6 +301,12 @@ class Config:
         fraction=True,
         unless={"handcrafted": "none"},
     )
+    handcrafted_stop: int | None = _regrouping(
+        None,
+        "last epoch after which they are compared; none: whenever clusters are made",
+        least=0,
+        unless={"handcrafted": "none"},
+    )
     alone: Literal["kept", "left_out"] = _jaccard(
         "kept", "jaccard: an image in no cluster is one of its own, or not learnt from"
     )
@@ -420,6 +439,11 @@ class Config:
         done = (epoch - self.merge_start) / (self.merge_stop - self.merge_start)
         opened = self.last_max_distance - self.max_distance
         return self.max_distance + min(max(done, 0), 1) * opened
+
+    def compares_handcrafted(self, epoch: int) -> bool:
+        """Whether what is made by hand is compared beside the features after it."""
+        last = self.handcrafted_stop
+        return self.handcrafted != "none" and (last is None or epoch <= last)
 
     def evaluates_after(self, epoch: int) -> bool:
         """Whether the network is evaluated after this epoch (0: before training)."""

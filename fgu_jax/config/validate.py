@@ -1,5 +1,6 @@
 """What a configuration's values must be: each by its traits, and beside each other."""
 
+import itertools
 import math
 import typing
 
@@ -55,12 +56,14 @@ def validate(config: Config) -> None:
             "refine and smooth_patches need whole tables on each device: give "
             "shard_tables false"
         )
-    last = config.cosine_epoch
-    if last is not None and last <= config.warmup_epochs:
-        raise InputError(
-            f"cosine_epoch is {last} with warmup_epochs {config.warmup_epochs}: give "
-            "more"
-        )
+    ends = ["warmup_epochs", "restart_epoch", "cosine_epoch"]
+    ends = [k for k in ends if getattr(config, k) is not None]
+    for name, after in itertools.pairwise(ends if config.cosine_epoch else ()):
+        if getattr(config, after) <= getattr(config, name):
+            raise InputError(
+                f"{after} is {getattr(config, after)} with {name} "
+                f"{getattr(config, name)}: give more"
+            )
     if config.pad and config.crop:
         raise InputError(
             f"pad is {config.pad} with crop: it goes in place of it, give crop false"

@@ -54,7 +54,9 @@ def rate_schedule(config: Config, steps_per_epoch: int, rate: float) -> optax.Sc
 
     Constant, but times ``lr_drop_factor`` from the end of ``lr_drop_epoch`` on; times
     0.01 to 1, evenly, over the ``warmup_epochs``; and from there times half a cosine,
-    1 to 0 at the end of ``cosine_epoch``.
+    1 to 0 at the end of ``cosine_epoch``. With a ``restart_epoch`` this first cosine
+    ends there, and a second, from ``restart_factor``, at ``cosine_epoch`` (a warm
+    restart: Loshchilov and Hutter, SGDR, ICLR 2017).
     """
     drops = {}
     if config.lr_drop_epoch is not None:
@@ -63,11 +65,27 @@ def rate_schedule(config: Config, steps_per_epoch: int, rate: float) -> optax.Sc
     warm = config.warmup_epochs * steps_per_epoch
     if not warm and config.cosine_epoch is None:
         return dropped
-    parts: list[optax.Schedule] = [optax.constant_schedule(1.0)]
-    if config.cosine_epoch is not None:
-        left = config.cosine_epoch * steps_per_epoch - warm
-        parts = [optax.cosine_decay_schedule(1.0, left)]
+    parts: list[optax.Schedule] = []
+    begins: list[int] = []  # of each part
     if warm:
-        parts.insert(0, optax.linear_schedule(_WARM, 1.0, warm))
-    share = optax.join_schedules(parts, [warm] if warm else [])
+        parts.append(optax.linear_schedule(_WARM, 1.0, warm))
+        begins.append(0)
+    for first, last, height in _cosines(config):
+        begins.append(first * steps_per_epoch)
+        length = last * steps_per_epoch - begins[-1]
+        parts.append(optax.cosine_decay_schedule(height, length))
+    if config.cosine_epoch is None:
+        parts.append(optax.constant_schedule(1.0))
+        begins.append(warm)
+    share = optax.join_schedules(parts, begins[1:])
     return lambda step: dropped(step) * share(step)
+
+
+def _cosines(config: Config) -> list[tuple[int, int, float]]:
+    """Half cosines: the epochs after which each begins and ends, its first height."""
+    first, again, last = config.warmup_epochs, config.restart_epoch, config.cosine_epoch
+    if last is None:
+        return []
+    if again is None:
+        return [(first, last, 1.0)]
+    return [(first, again, 1.0), (again, last, config.restart_factor)]

@@ -144,7 +144,7 @@ class Session:
             self.mesh,
             epoch=epoch,
             views=self.views,
-            made=self.made,
+            made=self.made if self.config.compares_handcrafted(epoch) else None,
             together=self.together,
         )
 

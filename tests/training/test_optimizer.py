@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from fgu_jax.config import Config
+from fgu_jax.config import Config, presets
 from fgu_jax.errors import InputError
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 
@@ -95,6 +95,40 @@ def test_the_rate_warms_up_drops_and_falls_as_a_cosine():
     np.testing.assert_allclose(both, [0.1], rtol=1e-6)
 
 
-def test_a_cosine_that_ends_in_the_warm_up_is_refused():
-    with pytest.raises(InputError, match="cosine_epoch is 3 with warmup_epochs 3: "):
-        Config(cosine_epoch=3, warmup_epochs=3)
+def test_the_rate_begins_again():
+    config = Config(
+        warmup_epochs=2, restart_epoch=6, cosine_epoch=10, restart_factor=0.25
+    )
+    schedule = rate_schedule(config, 10, 2.0)
+    found = [float(schedule(step)) for step in (0, 20, 40, 59, 60, 80, 100, 300)]
+    just_before = 2 * (1 + np.cos(np.pi * 39 / 40)) / 2
+    wanted = [0.02, 2, 1, just_before, 0.5, 0.25, 0, 0]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"cosine_epoch": 3, "warmup_epochs": 3},
+            "cosine_epoch is 3 with warmup_epochs 3: give more",
+        ),
+        (
+            {"cosine_epoch": 9, "restart_epoch": 9},
+            "cosine_epoch is 9 with restart_epoch 9: give more",
+        ),
+        (
+            {"cosine_epoch": 9, "restart_epoch": 2, "warmup_epochs": 4},
+            "restart_epoch is 2 with warmup_epochs 4: give more",
+        ),
+    ],
+)
+def test_parts_of_a_rate_that_end_before_they_begin_are_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        Config(**given)
+
+
+def test_a_second_cosine_needs_a_first():
+    given = {"preset": "paper", "restart_epoch": 5}
+    with pytest.raises(InputError, match="restart_epoch is 5, .* cosine_epoch none: "):
+        presets.resolve(given)

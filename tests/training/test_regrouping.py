@@ -1,6 +1,7 @@
 """Clusters made anew: from what, how far, with which cameras, and what stays."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -361,3 +362,15 @@ def test_what_has_no_effect_is_refused():
     given = {"preset": "tuned"}
     with pytest.raises(InputError, match="merge_fraction is 0.1, .* 'jaccard'"):
         presets.resolve(given | {"merge_fraction": 0.1})
+
+
+def test_what_is_made_by_hand_is_compared_until_its_last_epoch(monkeypatch):
+    given = []
+    monkeypatch.setattr(session, "regroup", lambda *_, made, **__: given.append(made))
+    of_run = SimpleNamespace(mesh=None, views=(), together=None, made="by hand")
+    for stop in (None, 2, 0):
+        of_run.config = Config(handcrafted="bow", handcrafted_stop=stop)
+        for epoch in (0, 2, 3):
+            session.Session.regrouped(of_run, None, None, epoch)
+    wanted = ["by hand"] * 3 + ["by hand", "by hand", None] + ["by hand", None, None]
+    assert given == wanted
