@@ -14,7 +14,7 @@ from jax import lax
 
 from fgu_jax.errors import InputError
 
-__all__ = ["update_cluster_memory", "update_patch_memory"]
+__all__ = ["means_by_cluster", "update_cluster_memory", "update_patch_memory"]
 
 
 def _unit(x: jax.Array) -> jax.Array:
@@ -92,6 +92,39 @@ def _hardest_alone(
     harder |= (alike[None, :] == alike[:, None]) & (first[None, :] < first[:, None])
     beaten = jnp.any(harder & (labels[None, :] == labels[:, None]), axis=1)
     return jnp.where(beaten, -1, labels)
+
+
+def means_by_cluster(table: jax.Array, labels: jax.Array) -> jax.Array:
+    """A row a cluster of a memory that has one an image: their mean, not made unit.
+
+    A logit of such a row is the mean of those of its images.
+
+    Args:
+      table: float [N, D], a row an image.
+      labels: int [N], in 0..N-1, cluster of each; -1: in none.
+
+    Returns:
+      float [N, D]; rows of clusters that there are not are zero.
+
+    Raises:
+      InputError: shapes that do not fit.
+
+    >>> V = jnp.eye(3)
+    >>> means_by_cluster(V, jnp.array([0, 0, -1])).tolist()[:2]
+    [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
+
+    Source: Ge et al., Self-paced Contrastive Learning, NeurIPS 2020, eq (1).
+    """
+    if table.ndim != 2 or labels.shape != table.shape[:1]:
+        raise InputError(
+            f"labels {labels.shape} do not fit the table {table.shape}: give [N] and "
+            "[N, D]"
+        )
+    height = len(table)
+    rows = jnp.where(labels < 0, height, labels)
+    sums = jax.ops.segment_sum(table, rows, height)
+    count = jax.ops.segment_sum(jnp.ones(height, table.dtype), rows, height)
+    return sums / jnp.maximum(count, 1)[:, None]
 
 
 def update_patch_memory(

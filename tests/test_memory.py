@@ -145,3 +145,23 @@ def test_bad_arguments():
         cluster_centres(np.eye(3), np.array([0, 1]), rows=2)
     with pytest.raises(InputError, match=r"\[N\] and \[N, D\]"):
         cluster_centres(np.eye(3), np.array([0, 1, 0, 1]), rows=2)
+
+
+def test_a_row_a_cluster_of_a_memory_of_images():
+    """SpCL's logit of a cluster: the mean of those of its images; and no gradient."""
+    rng = np.random.default_rng(0)
+    table, v = rng.normal(size=(9, 4)), rng.normal(size=(3, 4))
+    labels = np.array([2, 0, 1, 2, 2, -1, 0, 3, -1], np.int32)
+    with jax.enable_x64(True):
+        means = memory.means_by_cluster(jnp.asarray(table), jnp.asarray(labels))
+        means = np.asarray(means)
+    assert means.shape == (9, 4)
+    products = v @ table.T
+    for cluster in range(4):
+        wanted = products[:, labels == cluster].mean(axis=1)
+        np.testing.assert_allclose(v @ means[cluster], wanted, rtol=1e-12)
+    assert not means[4:].any()
+    with pytest.raises(
+        InputError, match=r"labels \(3,\) do not fit the table \(9, 4\)"
+    ):
+        memory.means_by_cluster(jnp.zeros((9, 4)), jnp.zeros(3, int))

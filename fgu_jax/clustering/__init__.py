@@ -23,6 +23,7 @@ from fgu_jax.clustering.linkage import (
 from fgu_jax.clustering.merges import Tree, tree
 from fgu_jax.clustering.questions import Question, questions
 from fgu_jax.clustering.questions_of_table import questions_of_table
+from fgu_jax.clustering.self_paced import self_paced
 
 __all__ = [
     "ClusterScores",
@@ -43,6 +44,7 @@ __all__ = [
     "neighbour_graph",
     "questions",
     "questions_of_table",
+    "self_paced",
     "single_linkage",
     "standing",
     "tree",

@@ -81,10 +81,19 @@ class Config:
         of="folder shared untrained",
     )
     method: Literal[
-        "fgu", "buc", "paul", "pul", "cluster_contrast", "bow", "lomo", "supervised"
+        "fgu",
+        "buc",
+        "paul",
+        "pul",
+        "cluster_contrast",
+        "spcl",
+        "bow",
+        "lomo",
+        "supervised",
     ] = _shared(
         "fgu",
-        "fgu, or one it is compared with: buc, paul, pul, cluster_contrast, bow, lomo",
+        "fgu, or one it is compared with: buc, paul, pul, cluster_contrast, spcl, bow, "
+        "lomo",
     )
     resume: bool = _kept(False, "go on with the run in workdir", of="folder untrained")
     seed: int = _data(
@@ -125,6 +134,11 @@ class Config:
     neck: bool = _network(False, "BatchNorm before the global feature is made unit")
     keep_statistics: bool = field(
         False, "the backbone's BatchNorm keeps the statistics of its weights"
+    )
+    batch_norm_group: int | None = field(
+        None,
+        "images of a batch that BatchNorm takes statistics of at once; none: all",
+        least=2,
     )
     precision: Literal["float32", "bfloat16"] = _network(
         "float32", "of the backbone; tables, losses and merging stay float32"
@@ -222,6 +236,11 @@ class Config:
     scale: float = _pedal(15.0, "s of eq (6): 15, and 5 on duke and msmt17", above=0)
     num_neighbors: int = _pedal(15, "k of eq (6)", least=1)
     patch_rate: float = _pedal(0.1, "m, how fast the patch memory moves", fraction=True)
+    memory_rows: Literal["clusters", "images"] = field(
+        "clusters",
+        "V has a row a cluster, or an image: a cluster's is then their mean (SpCL)",
+        unless={"global_weight": 0},
+    )
     memory_rate: float = field(
         0.5, "share of a row of V that a new feature takes", fraction=True
     )
@@ -307,6 +326,12 @@ class Config:
         least=0,
         unless={"handcrafted": "none"},
     )
+    distance_gap: float = _jaccard(
+        0.0,
+        "jaccard: clusters that are others at so much less or more are taken apart "
+        "(SpCL: 0.02); 0: none are",
+        fraction=True,
+    )
     alone: Literal["kept", "left_out"] = _jaccard(
         "kept", "jaccard: an image in no cluster is one of its own, or not learnt from"
     )
@@ -324,10 +349,11 @@ class Config:
     memory_at_merge: Literal["features", "memory"] = _regrouping(
         "features",
         "V after a merge: means of features, or of the rows of V before",
-        unless={"global_weight": 0},
+        unless={"global_weight": 0, "memory_rows": "images"},
     )
-    merge_features: Literal["global", "fused"] = _regrouping(
-        "global", "what is compared: the global feature, or the patches' too"
+    merge_features: Literal["global", "fused", "memory"] = _regrouping(
+        "global",
+        "what is compared: the global feature, the patches' too, or V of images",
     )
     clustering: Literal["merge", "kmeans"] = _host(
         "merge", "clusters merge; or k-means makes them anew, at first and then (PUL)"

@@ -56,6 +56,43 @@ _OF_CLUSTERS = frozenset(fields_of("merging", "regrouping")) | {
 
 _OF_TRAINING = frozenset(FIELDS) - {*fields_of("data", "untrained")}
 
+# What Cluster Contrast and SpCL have in common: DBSCAN anew on Jaccard distances before
+# each epoch, a softmax over clusters alone, batches by cluster.
+_BY_DBSCAN: dict[str, Any] = {
+    "patch_weight": 0.0,
+    "attract_weight": 0.0,
+    "temperature": 0.05,
+    "memory_start": "features",
+    "merge_from": "images",
+    "merge_criterion": "dbscan",
+    "size_penalty": 0.0,
+    "distance": "jaccard",
+    "k1": 30,
+    "k2": 6,
+    "max_distance": 0.6,
+    "last_max_distance": None,
+    "handcrafted": "none",
+    "backgrounds": 0,
+    "merge_start": 0,
+    "merge_every": 1,
+    "merge_stop": 10_000,
+    "images_a_cluster": 4,
+}
+_BY_DBSCAN_PAPER: dict[str, Any] = {
+    "neck": True,
+    "optimizer": "adam",
+    "epochs": 50,
+    "learning_rate": 3.5e-4,
+    "lr_drop_epoch": 20,
+    "weight_decay": 5e-4,
+    "image_height": 256,
+    "image_width": 128,
+    "num_patches": 4,
+    "crop": False,
+    "pad": 10,
+    "erasing": 0.5,
+}
+
 METHODS: dict[str, Method] = {
     "fgu": Method(title="FGU"),
     # Lin et al., AAAI 2019: repelled loss and merging with a penalty on size. Its
@@ -119,53 +156,40 @@ METHODS: dict[str, Method] = {
         },
         unused=frozenset(fields_of("merging")),
     ),
-    # Dai et al., ACCV 2022: DBSCAN anew on Jaccard distances before each epoch, one
-    # memory row a cluster, batches by cluster. Its sampler's look at cameras and the
-    # second drop of its rate are left out.
+    # Dai et al., ACCV 2022: one memory row a cluster. Its sampler's look at cameras and
+    # the second drop of its rate are left out.
     "cluster_contrast": Method(
         title="Cluster Contrast",
         fields={
-            "patch_weight": 0.0,
-            "attract_weight": 0.0,
-            "temperature": 0.05,
-            "memory_start": "features",
+            **_BY_DBSCAN,
             "memory_rate": 0.9,
             "memory_at_merge": "features",
             "merge_features": "global",
-            "merge_from": "images",
-            "merge_criterion": "dbscan",
-            "size_penalty": 0.0,
-            "distance": "jaccard",
-            "k1": 30,
-            "k2": 6,
-            "max_distance": 0.6,
-            "last_max_distance": None,
             "alone": "left_out",
-            "handcrafted": "none",
-            "backgrounds": 0,
-            "merge_start": 0,
-            "merge_every": 1,
-            "merge_stop": 10_000,
-            "images_a_cluster": 4,
         },
         paper={
+            **_BY_DBSCAN_PAPER,
             "batch_size": 256,
             "images_a_cluster": 16,
             "pooling": "gem",
-            "neck": True,
-            "optimizer": "adam",
-            "epochs": 50,
-            "learning_rate": 3.5e-4,
-            "lr_drop_epoch": 20,
-            "weight_decay": 5e-4,
-            "image_height": 256,
-            "image_width": 128,
-            "num_patches": 4,
-            "crop": False,
-            "pad": 10,
-            "erasing": 0.5,
         },
         unused=frozenset({"merge_fraction"}),
+    ),
+    # Ge et al., NeurIPS 2020: a memory row an image, clusters that hold at distances
+    # around theirs, each image outside of them alone. Its further drop of the rate,
+    # after epoch 40, is left out.
+    "spcl": Method(
+        title="SpCL",
+        fields={
+            **_BY_DBSCAN,
+            "memory_rows": "images",
+            "memory_rate": 0.8,
+            "merge_features": "memory",
+            "distance_gap": 0.02,
+            "alone": "kept",
+        },
+        paper={**_BY_DBSCAN_PAPER, "batch_size": 64},
+        unused=frozenset({"merge_fraction", "memory_at_merge"}),
     ),
     "bow": Method(
         title="bag of words",

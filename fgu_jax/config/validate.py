@@ -51,10 +51,17 @@ def validate(config: Config) -> None:
             f"{config.batch_size}: give one that divides it"
         )
     _check_links(config)
+    _check_memory_of_images(config)
     if config.refines and config.shard_tables:
         raise InputError(
             "refine and smooth_patches need whole tables on each device: give "
             "shard_tables false"
+        )
+    group = config.batch_norm_group
+    if group is not None and config.batch_size % group:
+        raise InputError(
+            f"batch_norm_group is {group} and batch_size {config.batch_size}: give one "
+            "that divides it"
         )
     ends = ["warmup_epochs", "restart_epoch", "cosine_epoch"]
     ends = [k for k in ends if getattr(config, k) is not None]
@@ -76,9 +83,26 @@ def validate(config: Config) -> None:
         )
 
 
+def _check_memory_of_images(config: Config) -> None:
+    of_images = config.memory_rows == "images"
+    if of_images and config.shard_tables:
+        raise InputError(
+            "memory_rows 'images' needs whole tables on each device: give shard_tables "
+            "false"
+        )
+    if config.merge_features == "memory" and not of_images:
+        raise InputError(
+            f"merge_features is 'memory' with memory_rows {config.memory_rows!r}: give "
+            "memory_rows 'images'"
+        )
+
+
 def _check_links(config: Config) -> None:
     """Links and tracks are honoured by average linkage from single images."""
     given = [name for name in ("links", "use_tracks") if getattr(config, name)]
+    gap = config.distance_gap
+    if given and gap:
+        raise InputError(f"{given[0]} with distance_gap {gap}: give distance_gap 0")
     wanted = {
         "clustering": "merge",
         "distance": "jaccard",

@@ -24,6 +24,7 @@ def build_network(
         dtype=jnp.dtype(config.precision),
         axis_name=axis_name,
         bn_momentum=bn_momentum,
+        bn_group=config.batch_norm_group,
     )
 
 

@@ -97,6 +97,7 @@ class EfficientNetLite(nn.Module):
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
     bn_momentum: float = 0.9
+    bn_group: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -106,6 +107,7 @@ class EfficientNetLite(nn.Module):
             axis_name=self.axis_name,
             momentum=self.bn_momentum,
             epsilon=1e-3,
+            group=self.bn_group,
             **types,
         )
         x = Conv(STEM_FEATURES, 3, 2, same=True, name="conv_stem", **types)(x)

@@ -48,6 +48,7 @@ class Network(nn.Module):
     param_dtype: Any
     axis_name: str | None
     bn_momentum: float
+    bn_group: int | None
 
     @nn.compact
     def __call__(
@@ -64,7 +65,11 @@ class Network(nn.Module):
             "axis_name": self.axis_name,
         }
         backbone = spec.make(
-            dtype=self.dtype, bn_momentum=self.bn_momentum, name="backbone", **shared
+            dtype=self.dtype,
+            bn_momentum=self.bn_momentum,
+            bn_group=self.bn_group,
+            name="backbone",
+            **shared,
         )
         feature_map = widen(backbone((images - mean) / std, train=train))
         check_rows(feature_map.shape[1], self.num_patches)
@@ -75,6 +80,7 @@ class Network(nn.Module):
             train=train_heads,
             dtype=feature_map.dtype,
             momentum=self.bn_momentum,
+            group=self.bn_group,
             **shared,
         )
 
@@ -106,6 +112,7 @@ def build(
     param_dtype: Any = jnp.float32,
     axis_name: str | None = None,
     bn_momentum: float = 0.9,
+    bn_group: int | None = None,
 ) -> Network:
     """The FGU network (section 3 of the paper; figure 1) as one Flax module.
 
@@ -116,7 +123,8 @@ def build(
     BatchNorm before the global feature's normalisation; ``dtype`` is what the backbone
     computes in (the rest runs in float32 or wider); ``axis_name`` names the mapped axis
     over which BatchNorm takes the global batch; ``bn_momentum`` is the weight of the
-    old running statistics (0.9 is PyTorch's 0.1; 0.0 takes the last batch alone).
+    old running statistics (0.9 is PyTorch's 0.1; 0.0 takes the last batch alone);
+    ``bn_group`` is how many images have statistics of their own, ``None`` all.
 
     Raises ``InputError`` for an unknown backbone or patch generator, and for U or d
     below 1; ``apply`` and ``init`` raise it where U does not divide the map's rows.
@@ -155,6 +163,7 @@ def build(
         param_dtype=jnp.promote_types(param_dtype, dtype),
         axis_name=axis_name,
         bn_momentum=bn_momentum,
+        bn_group=bn_group,
     )
 
 

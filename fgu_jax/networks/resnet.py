@@ -61,6 +61,7 @@ class ResNet(nn.Module):
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
     bn_momentum: float = 0.9
+    bn_group: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -70,7 +71,11 @@ class ResNet(nn.Module):
             return Conv(features, k, strides, name=name, **types)
 
         norm = batch_norm(
-            train=train, axis_name=self.axis_name, momentum=self.bn_momentum, **types
+            train=train,
+            axis_name=self.axis_name,
+            momentum=self.bn_momentum,
+            group=self.bn_group,
+            **types,
         )
         small = self.stem == "small"
         x = conv(self.widths[0], 3 if small else 7, 2, name="conv1")(x)

@@ -199,7 +199,7 @@ def _rows_not_unit(config: Config, state: TrainState) -> list[str]:
     length, row, patch_length, place = jax.device_get(
         _worst_rows(
             state.cluster_memory,
-            state.num_clusters,
+            num_images if config.memory_rows == "images" else state.num_clusters,
             state.patch_memory,
             num_images,
             zeros_allowed,

@@ -153,6 +153,7 @@ def first_state(session: Session) -> TrainState:
             memory_start=config.memory_start,
             teacher=config.teacher > 0,
             agreement=config.refines,
+            independence=config.distance_gap > 0,
             on_host=config.shard_tables,
         )
         if config.regroups_after(0):
@@ -285,6 +286,7 @@ def _restored(session: Session) -> TrainState:
             seed=config.seed,
             teacher=config.teacher > 0,
             agreement=config.refines,
+            independence=config.distance_gap > 0,
         )
 
     state, _ = session.checkpoints.restore(

@@ -1,5 +1,9 @@
 """The clusters that images get between epochs: merged bottom-up, or made anew."""
 
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,12 +23,27 @@ from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.state import (
     TrainState,
     with_clusters,
+    with_labels,
     with_merged_memory,
     with_patch_clusters,
 )
 from fgu_jax.training.together import NOTHING, Together
 
 LEFT_OUT = -1  # cluster of an image that is not learnt from until the next time
+
+
+class Grouped(NamedTuple):
+    """Clusters of the next epochs.
+
+    Attributes:
+      labels: int32 [N], dense in 0..C-1; -1 for images that are not learnt from now: by
+        k-means not reliable, otherwise in no cluster.
+      independence: float32, what ``clustering.self_paced`` measures clusters by; nan
+        where it is not asked for.
+    """
+
+    labels: np.ndarray
+    independence: np.float32 = np.float32(np.nan)
 
 
 def regroup(
@@ -54,19 +73,26 @@ def regroup(
       together: links and tracks to honour.
     """
     before = jax.device_get(state.labels)
-    labels = new_clusters(
+    compared = features
+    if config.merge_features == "memory":
+        compared = jax.device_get(state.cluster_memory), features[1]
+    labels, independence = new_clusters(
         config,
-        features,
+        compared,
         before,
         mesh,
         epoch=epoch,
         views=views,
         made=made,
         together=together,
+        independence=state.independence,
     )
     if labels.max() < 1:
         return state
-    goes_on = config.memory_at_merge == "memory"
+    if state.independence is not None:
+        state = state.replace(independence=jnp.asarray(independence))
+    of_images = config.memory_rows == "images"
+    goes_on = config.memory_at_merge == "memory" and not of_images
     patches = features[1]
     if goes_on or config.patch_loss == "clusters":
         state = with_whole_tables(state)
@@ -75,6 +101,8 @@ def regroup(
             old = jax.device_get(state.patch_memory)[:, before]
             patches = np.where((before >= 0)[None, :, None], old, patches)
         state = with_merged_memory(state, labels, features[0])
+    elif of_images:
+        state = with_labels(state, labels, features[0])
     else:
         state = with_clusters(state, labels, features[0])
     if config.patch_loss == "clusters":
@@ -94,8 +122,9 @@ def new_clusters(
     views: tuple[np.ndarray, ...] = (),
     made: np.ndarray | None = None,
     together: Together = NOTHING,
-) -> np.ndarray:
-    """Clusters of the next epochs.
+    independence: Any = None,
+) -> Grouped:
+    """Clusters of the next epochs; every process gets the first one's.
 
     Args:
       config: says how: ``clustering`` and what belongs to it.
@@ -108,10 +137,8 @@ def new_clusters(
       made: float [N, F], unit rows made by hand, compared beside them; before the first
         epoch alone.
       together: links and tracks to honour.
-
-    Returns:
-      int32 [N], dense in 0..C-1; -1 for images that are not learnt from now: by
-      k-means not reliable, otherwise in no cluster. Every process gets the first one's.
+      independence: of the first clusters, where ``distance_gap`` asks for it; nan if
+        these are they.
     """
     compared = features[0]
     if config.merge_features == "fused":
@@ -121,6 +148,7 @@ def new_clusters(
         compared = beside(compared, made, share=share)
     compared = centred(compared, *views)
     here = list(mesh.local_devices)  # the first process merges, on its own devices
+    measured: list[np.float32] = []
 
     def group() -> np.ndarray:
         if config.clustering == "kmeans":
@@ -128,7 +156,9 @@ def new_clusters(
         if config.distance == "jaccard":
             if together:
                 return _honouring(config, compared, epoch, together)
-            return _by_neighbourhoods(config, compared, labels, epoch)
+            found = _by_neighbourhoods(config, compared, labels, epoch, independence)
+            measured.append(found.independence)
+            return found.labels
         start, count = labels, clusters_a_merge(config, len(labels))
         if config.merge_from == "images":
             count += len(labels) - 1 - int(labels.max())
@@ -142,7 +172,13 @@ def new_clusters(
             devices=None if here[0].platform == "cpu" else here,
         )
 
-    return processes.broadcast_array(group, labels)
+    found = processes.broadcast_array(group, labels)
+    if not config.distance_gap:
+        return Grouped(found)
+    most = processes.broadcast_array(
+        lambda: np.asarray(measured[0]), np.zeros((), "f4")
+    )
+    return Grouped(found, np.float32(most))
 
 
 def _agreement(
@@ -183,22 +219,38 @@ def kmeans_clusters(config: Config, num_images: int) -> int:
 
 
 def _by_neighbourhoods(
-    config: Config, features: np.ndarray, labels: np.ndarray, epoch: int
-) -> np.ndarray:
+    config: Config,
+    features: np.ndarray,
+    labels: np.ndarray,
+    epoch: int,
+    independence: Any = None,
+) -> Grouped:
     """Clusters on the Jaccard distance of k-reciprocal neighbourhoods."""
     graph = clustering.neighbour_graph(features, k1=config.k1, k2=config.k2)
-    farthest = config.merges_up_to(epoch)
-    if config.merge_criterion == "dbscan":
-        found = clustering.dbscan(graph, max_distance=farthest)
-    elif config.merge_criterion == "min":
-        found = clustering.single_linkage(graph, max_distance=farthest)
-    else:
-        complete = config.merge_criterion == "max"
-        link = clustering.complete_linkage if complete else clustering.average_linkage
+    links: dict[str, Callable[..., np.ndarray]] = {
+        "dbscan": clustering.dbscan,
+        "min": clustering.single_linkage,
+        "max": clustering.complete_linkage,
+        "average": clustering.average_linkage,
+    }
+    link = links[config.merge_criterion]
+    if config.merge_criterion in ("max", "average"):
         together = in_one(labels) if config.merge_from == "clusters" else ()
-        found = link(graph, max_distance=farthest, must_link=together)
+        link = functools.partial(link, must_link=together)
+    farthest, gap, most = config.merges_up_to(epoch), config.distance_gap, np.nan
+    found = link(graph, max_distance=farthest)
+    if gap:
+        tight, loose = (
+            link(graph, max_distance=min(max(farthest + by, 0), 1))
+            for by in (-gap, gap)
+        )
+        first = independence is None or np.isnan(independence)
+        known = None if first else float(independence)
+        found, most = clustering.self_paced(found, tight, loose, most=known)
     found = clustering.with_those_alone(found)
-    return without_those_alone(found) if config.alone == "left_out" else found
+    if config.alone == "left_out":
+        found = without_those_alone(found)
+    return Grouped(found, np.float32(most))
 
 
 def _honouring(

@@ -57,6 +57,9 @@ class TrainState(flax.struct.PyTreeNode):
     key: jax.Array  # of augmentation
     teacher: dict | None = None  # params and batch_stats of the mean teacher
     agreement: jax.Array | None = None  # float32 [U, N], 0 to 1: of each patch with v
+    independence: jax.Array | None = (
+        None  # float32, that of the first clusters: ``self_paced``
+    )
 
 
 def create(
@@ -69,6 +72,7 @@ def create(
     memory_start: str = "features",
     teacher: bool = False,
     agreement: bool = False,
+    independence: bool = False,
     on_host: bool = False,
 ) -> TrainState:
     """The state before the first step: every image its own cluster.
@@ -82,6 +86,7 @@ def create(
       memory_start: ``features`` fills V with the first pass, ``zeros`` as BUC.
       teacher: there is a mean teacher, equal to the network at first.
       agreement: targets are refined by it; 1 until clusters are first made.
+      independence: clusters are self-paced by it; nan until they are first made.
       on_host: tables are NumPy arrays, so that no device has to hold them whole.
 
     Returns:
@@ -105,6 +110,7 @@ def create(
         # Copies: the state is donated, and no array may be given away twice.
         teacher=jax.tree.map(jnp.array, dict(variables)) if teacher else None,
         agreement=jnp.ones(patches.shape[:2], jnp.float32) if agreement else None,
+        independence=jnp.asarray(jnp.nan, jnp.float32) if independence else None,
     )
 
 
@@ -184,6 +190,26 @@ def with_merged_memory(
     of_images = np.where(had_row, of_images, global_features)
     merged = with_clusters(state, labels, of_images)
     return with_centres(merged, global_features)
+
+
+def with_labels(
+    state: TrainState, labels: np.ndarray, global_features: np.ndarray
+) -> TrainState:
+    """The state with other clusters whose V, with a row an image, goes on.
+
+    Args:
+      state: the state before.
+      labels: int32 [N], dense; -1 for images that are in no cluster now.
+      global_features: float [N, D], unit rows; c is their mean.
+
+    Returns:
+      ``TrainState`` with new labels, num_clusters and centres.
+    """
+    state = state.replace(
+        labels=jnp.asarray(labels, jnp.int32),
+        num_clusters=jnp.asarray(int(labels.max()) + 1, jnp.int32),
+    )
+    return with_centres(state, global_features)
 
 
 def with_patch_clusters(state: TrainState, patches: np.ndarray) -> TrainState:

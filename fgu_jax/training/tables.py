@@ -42,8 +42,15 @@ def gather(features: Any, labels: jax.Array, index: jax.Array) -> Gathered:
     )
 
 
+def _by_cluster(config, state: TrainState) -> jax.Array:
+    """V with a row a cluster."""
+    if config.memory_rows == "images":
+        return memory.means_by_cluster(state.cluster_memory, state.labels)
+    return state.cluster_memory
+
+
 def _centres(config, state: TrainState) -> jax.Array:
-    return state.cluster_memory if config.centres == "memory" else state.centres
+    return _by_cluster(config, state) if config.centres == "memory" else state.centres
 
 
 def wait_for_gradient(batch: Gathered, norm: jax.Array) -> Gathered:
@@ -69,7 +76,7 @@ def _losses_of_whole(
         return _refined(config, state, features, temperature, **own)
     repelled = losses.repelled_loss(
         features.global_features,
-        state.cluster_memory,
+        _by_cluster(config, state),
         labels,
         temperature=temperature,
         num_clusters=state.num_clusters,
@@ -103,7 +110,7 @@ def _refined(config, state: TrainState, features, temperature, *, labels, index)
     found = losses.refined_losses(
         features.global_features,
         features.patches,
-        state.cluster_memory,
+        _by_cluster(config, state),
         state.patch_memory,
         labels,
         state.agreement[:, index].astype(state.cluster_memory.dtype),
@@ -122,7 +129,8 @@ def _updated_whole(config, state: TrainState, batch: Gathered):
     def update(table, features, labels):
         return memory.update_cluster_memory(table, features, labels, **_rule(config))
 
-    cluster_memory = update(state.cluster_memory, batch.global_features, batch.labels)
+    rows = batch.images if config.memory_rows == "images" else batch.labels
+    cluster_memory = update(state.cluster_memory, batch.global_features, rows)
     if config.patch_loss == "clusters":
         of_patches = jax.vmap(update, in_axes=(0, 0, None))
         patches = of_patches(state.patch_memory, batch.patches, batch.labels)

@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
+from fgu_jax.errors import InputError
 from fgu_jax.networks.normalisation import batch_norm
+from fgu_jax.parallel.mesh import AXIS, make_mesh, map_over_devices
 
 
 def pair(*, train, axis=-1, dtype=jnp.float64, param_dtype=jnp.float64):
@@ -106,3 +109,80 @@ def test_a_feature_that_never_varies_gives_its_bias():
     variables["params"]["bias"] = jnp.array([1.0, 2.0, 3.0])
     (out, _), _ = result_and_gradients(mine, variables, x, jnp.ones_like(x))
     np.testing.assert_allclose(out, np.tile([1.0, 2.0, 3.0], (8, 1)), atol=1e-2)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8])
+@pytest.mark.parametrize(("shape", "axis"), [((16, 3, 5), -1), ((3, 16, 5), (0, 2))])
+def test_groups_of_a_batch_are_batches_of_their_own(shape, axis, devices):
+    """Eight groups of two to two of eight, within devices and over several of them."""
+    rng = np.random.default_rng(0)
+    images = shape.index(16)
+    with jax.enable_x64(True):
+        x = jnp.asarray(3 + 0.5 * rng.normal(size=shape))
+        weights = jnp.asarray(rng.normal(size=shape))
+        _, flax = pair(train=True, axis=axis)
+        variables = drawn_variables(flax, x)
+        for group in (2, 4, 8):
+            count = 16 // group
+            parts = [jnp.split(a, count, images) for a in (x, weights)]
+            each = [
+                result_and_gradients(flax, variables, *part)
+                for part in zip(*parts, strict=True)
+            ]
+            wanted = (
+                jnp.concatenate([result[0] for (result, _) in each], images),
+                jnp.concatenate([by[1] for (_, by) in each], images),
+                jax.tree.map(_sum, *(by[0] for (_, by) in each)),
+                jax.tree.map(_mean, *(result[1] for (result, _) in each)),
+            )
+            found = _over_devices(group, axis, images, devices, variables, x, weights)
+            close = partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-9)
+            jax.tree.map(close, found, wanted)
+
+
+def _sum(*arrays):
+    return sum(arrays)
+
+
+def _mean(*arrays):
+    return sum(arrays) / len(arrays)
+
+
+def _over_devices(group, axis, images, devices, variables, x, weights):
+    """Output, gradient by input and by parameters, and statistics of the layer."""
+    mine = batch_norm(
+        train=True,
+        dtype=jnp.float64,
+        param_dtype=jnp.float64,
+        axis_name=AXIS,
+        momentum=0.9,
+        group=group,
+    )(axis=axis)
+
+    def one(variables, x, weights):
+        (out, new), (params, by_x) = result_and_gradients(mine, variables, x, weights)
+        return out, by_x, jax.lax.psum(params, AXIS), new
+
+    cut = P(*[None] * images, AXIS)
+    run = map_over_devices(
+        one,
+        make_mesh(devices),
+        in_specs=(P(), cut, cut),
+        out_specs=(cut, cut, P(), P()),
+    )
+    return jax.device_get(run(variables, x, weights))
+
+
+def test_groups_that_do_not_fit_a_device_are_refused():
+    layer = batch_norm(
+        train=True,
+        dtype=jnp.float32,
+        param_dtype=jnp.float32,
+        axis_name=None,
+        momentum=0.9,
+        group=4,
+    )()
+    x = jnp.zeros((6, 3))
+    variables = layer.init(jax.random.key(0), x)
+    with pytest.raises(InputError, match="batch_norm_group is 4, .* 6 images"):
+        layer.apply(variables, x, mutable=["batch_stats"])

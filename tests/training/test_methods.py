@@ -77,6 +77,20 @@ def test_cluster_contrast_is_itself_under_every_preset():
     assert (paper.optimizer, paper.pooling, paper.pad) == ("adam", "gem", 10)
 
 
+def test_spcl_is_itself_under_every_preset():
+    for preset in presets.PRESETS:
+        made = presets.resolve({"preset": preset, "method": "spcl"})
+        assert (made.memory_rows, made.memory_rate) == ("images", 0.8)
+        assert (made.merge_features, made.distance_gap) == ("memory", 0.02)
+        assert (made.merge_criterion, made.max_distance) == ("dbscan", 0.6)
+        assert (made.alone, made.temperature, made.patch_weight) == ("kept", 0.05, 0)
+        assert all(map(made.regroups_after, range(60)))
+    assert presets.resolve({"preset": "paper", "method": "spcl"}).batch_size == 64
+    given = {"method": "spcl", "memory_at_merge": "memory"}
+    with pytest.raises(InputError, match="memory_at_merge"):
+        presets.resolve(given)
+
+
 def test_default_folders_do_not_collide():
     folders = {
         str(presets.resolve({"method": name}).directory) for name in methods.METHODS
@@ -102,7 +116,7 @@ def test_all_settings_are_fields_with_values_they_take():
         ({"method": "pul", "merge_fraction": 0.1}, "does not merge clusters"),
         (
             {"method": "lomoo"},
-            "choose fgu or buc or paul or pul or cluster_contrast or bow or lomo",
+            "choose fgu or buc or paul or pul or cluster_contrast or spcl or bow or ",
         ),
         ({"global_weight": 0, "patch_weight": 0}, "nothing would be learnt"),
         ({"method": "paul", "patch_weight": 0}, "nothing would be learnt"),
@@ -172,7 +186,7 @@ def test_pul_leaves_images_out(pul, dataset):
     images = open_data(pul.config, dataset, None).images
     features = np.random.default_rng(0).normal(size=(len(images), 16))
     features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype("f4")
-    labels = regrouping.new_clusters(
+    labels, _ = regrouping.new_clusters(
         dataclasses.replace(pul.config, reliability=0.7),
         (features, features[None]),
         np.zeros(len(images), np.int32),
@@ -182,8 +196,27 @@ def test_pul_leaves_images_out(pul, dataset):
     assert set(labels.tolist()) == set(range(-1, 7))
 
 
-def test_pul_resumes_bit_for_bit(pul, dataset, tmp_path, monkeypatch):
-    config = dataclasses.replace(pul.config, workdir=str(tmp_path / "run"))
+@pytest.fixture(scope="module")
+def spcl(dataset, tmp_path_factory):
+    changes = {"k1": 4, "k2": 1, "max_distance": 0.7, "distance_gap": 0.2}
+    folder = tmp_path_factory.mktemp("spcl") / "run"
+    given = SMALL | {"method": "spcl", "workdir": str(folder), "merge_stop": 4}
+    del given["merge_fraction"], given["merge_start"]  # the method's: before the first
+    return loop.fit(presets.resolve(given | changes), dataset, quiet=True)
+
+
+def test_spcl_keeps_a_row_an_image(spcl, dataset):
+    state = spcl.history
+    assert 1 < state[0]["clusters"] <= len(dataset.train)
+    assert [r.get("merged") for r in state[1:]] == [True] * 4
+    for record in state[1:]:
+        assert record["loss"] == record["loss_repelled"] > 0
+
+
+@pytest.mark.parametrize("method", ["pul", "spcl"])
+def test_it_resumes_bit_for_bit(method, request, dataset, tmp_path, monkeypatch):
+    whole = request.getfixturevalue(method)
+    config = dataclasses.replace(whole.config, workdir=str(tmp_path / "run"))
     calls = []
     from fgu_jax.training.stopping import StopRequest
 
@@ -197,9 +230,9 @@ def test_pul_resumes_bit_for_bit(pul, dataset, tmp_path, monkeypatch):
         with pytest.raises(Stopped):
             loop.fit(config, dataset, quiet=True)
     resumed = loop.fit(dataclasses.replace(config, resume=True), dataset, quiet=True)
-    assert resumed.history == pul.history
-    np.testing.assert_array_equal(resumed.clusters, pul.clusters)
-    here, there = (read_run(run.directory)[1] for run in (resumed, pul))
+    assert resumed.history == whole.history
+    np.testing.assert_array_equal(resumed.clusters, whole.clusters)
+    here, there = (read_run(run.directory)[1] for run in (resumed, whole))
     jax.tree.map(np.testing.assert_array_equal, here, there)
 
 

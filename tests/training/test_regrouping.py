@@ -41,7 +41,7 @@ def _new(config, features, labels=None, **rest):
     labels = np.arange(N, dtype=np.int32) if labels is None else labels
     both = (features, features[None])
     given = {"epoch": 1} | rest
-    return regrouping.new_clusters(config, both, labels, make_mesh(1), **given)
+    return regrouping.new_clusters(config, both, labels, make_mesh(1), **given).labels
 
 
 def _graph(features):
@@ -216,7 +216,7 @@ def test_an_image_of_no_cluster_brings_its_feature_to_the_memory():
 def test_clusters_to_learn_nothing_from_are_not_taken(found, monkeypatch):
     """Each image alone and left out; all of them, or all that are kept, in one."""
     labels = np.array(found, np.int32)
-    monkeypatch.setattr(regrouping, "new_clusters", lambda *_, **__: labels)
+    monkeypatch.setattr(regrouping, "new_clusters", lambda *_, **__: (labels, 0))
     x = _features()
     before = _state(np.arange(N, dtype=np.int32) // 2, x)
     after = regrouping.regroup(JACCARD, before, (x, x[None]), make_mesh(1), epoch=1)
@@ -347,6 +347,9 @@ def test_cameras_that_are_not_known_are_refused(dataset):
         ),
         ({"images_a_cluster": 5}, "images_a_cluster is 5 and batch_size 32"),
         ({"pad": 4}, "pad is 4 with crop"),
+        ({"batch_norm_group": 5}, "batch_norm_group is 5 and batch_size 32"),
+        ({"memory_rows": "images", "shard_tables": True}, "give shard_tables false"),
+        ({"merge_features": "memory"}, "memory_rows 'clusters': give memory_rows"),
         ({"last_max_distance": 0.5}, r"last_max_distance is 0.5: give 0.73"),
         ({"last_max_distance": 1.5}, r"last_max_distance is 1.5: give 0.73"),
     ],
@@ -362,6 +365,37 @@ def test_what_has_no_effect_is_refused():
     given = {"preset": "tuned"}
     with pytest.raises(InputError, match="merge_fraction is 0.1, .* 'jaccard'"):
         presets.resolve(given | {"merge_fraction": 0.1})
+
+
+def test_self_paced_clusters_are_measured_by_the_first():
+    x, gap = _features(), 0.1
+    graph = _graph(x)
+    of = [clustering.dbscan(graph, max_distance=0.6 + by) for by in (0, -gap, gap)]
+    wanted, most = clustering.self_paced(*of)
+    config = dataclasses.replace(JACCARD, merge_criterion="dbscan", distance_gap=gap)
+    labels = np.arange(N, dtype=np.int32)
+    given = config, (x, x[None]), labels, make_mesh(1)
+    found = regrouping.new_clusters(*given, epoch=0, independence=np.float32(np.nan))
+    assert found.independence == np.float32(most)
+    np.testing.assert_array_equal(found.labels, clustering.with_those_alone(wanted))
+    strict, _ = clustering.self_paced(*of, most=0.0)
+    later = regrouping.new_clusters(*given, epoch=1, independence=np.float32(0))
+    assert later.independence == 0
+    np.testing.assert_array_equal(later.labels, clustering.with_those_alone(strict))
+    assert (wanted != strict).any() or most == 0
+
+
+def test_a_memory_of_images_is_compared_and_stays():
+    memory, x = _features(0), _features(1)
+    before = _state(np.arange(N, dtype=np.int32), memory)
+    config = dataclasses.replace(
+        JACCARD, memory_rows="images", merge_features="memory", patch_weight=0.0
+    )
+    after = regrouping.regroup(config, before, (x, x[None]), make_mesh(1), epoch=1)
+    np.testing.assert_array_equal(after.labels, _new(JACCARD, memory))
+    np.testing.assert_array_equal(after.cluster_memory, memory)
+    means = clustering.means.cluster_centres(x, np.asarray(after.labels), rows=N)
+    np.testing.assert_allclose(after.centres, means, atol=1e-6)
 
 
 def test_what_is_made_by_hand_is_compared_until_its_last_epoch(monkeypatch):

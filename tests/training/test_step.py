@@ -237,9 +237,13 @@ def test_the_step_runs_unchanged_under_pmap():
     _assert_close(jax.device_get(a), jax.device_get(b), rtol=1e-5, atol=1e-6)
 
 
+REFINED = {"patch_loss": "clusters", "refine": 0.5, "smooth_patches": 1.0}
+OF_IMAGES = {"memory_rows": "images", "memory_rate": 0.8, "num_neighbors": 5}
+
+
 @functools.cache
-def _refined(devices):
-    """Three steps with refined targets, in float64: the losses, and the last tables."""
+def _optional(devices, name):
+    """Three steps with other options, in float64: the losses, and the last tables."""
     with jax.enable_x64(True):
         mesh, images, _, state, _ = _start(jnp.float64, devices)
         rng = np.random.default_rng(2)
@@ -249,9 +253,8 @@ def _refined(devices):
             agreement=jnp.asarray(rng.uniform(size=(U, N)), jnp.float32),
         )
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        config = Config(
-            patch_loss="clusters", refine=0.5, smooth_patches=1.0, flip=False
-        )
+        options = {"refined": REFINED, "memory of images": OF_IMAGES}[name]
+        config = Config(flip=False, **options)
         network = _network(AXIS, jnp.float64)
         one = step.make_train_step(network, sgd(variables), config, N // B)
         train_step = step.mapped_train_step(one, mesh)
@@ -265,8 +268,23 @@ def _refined(devices):
 
 
 @pytest.mark.parametrize("devices", [2, 8])
-def test_refined_targets_are_the_same_on_any_devices(devices):
-    _assert_close(_refined(1), _refined(devices), rtol=1e-9, atol=1e-10)
+@pytest.mark.parametrize("name", ["refined", "memory of images"])
+def test_options_are_the_same_on_any_devices(name, devices):
+    one, several = (_optional(count, name) for count in (1, devices))
+    _assert_close(one, several, rtol=1e-9, atol=1e-10)
+
+
+def test_a_memory_of_images_moves_the_rows_of_the_batch():
+    """Rows of images in no batch stay; the first loss is of the clusters' means."""
+    losses, (rows, _) = _optional(1, "memory of images")
+    with jax.enable_x64(True):
+        _, _, _, state, _ = _start(jnp.float64, 1)
+    before = np.asarray(state.cluster_memory)
+    seen = np.unique(np.concatenate(_batches(3)))
+    same = (rows == before).all(axis=1)
+    assert not same[seen].any()
+    assert same[np.setdiff1d(np.arange(N), seen)].all()
+    assert all(np.isfinite(loss["loss_repelled"]) for loss in losses)
 
 
 def test_a_temperature_that_changes_is_that_of_the_step():
