@@ -33,6 +33,14 @@ jax.config.update("jax_compilation_cache_dir", os.environ["FGU_TEST_CACHE"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The tests of a file go to one worker, so that what they share is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
+
+
 @pytest.fixture(scope="session")
 def drawn_folder(tmp_path_factory):
     """A dataset of drawn pedestrians in Market-1501's layout."""
