@@ -49,7 +49,8 @@ def _validate_triplets(config: Config) -> None:
     if each is None:
         raise InputError(
             f"triplet_margin is {margin} with images_a_cluster None: a triplet needs "
-            "two images of an identity, give images_a_cluster 2 or more"
+            "two images of an identity, give images_a_cluster 2 or more, or "
+            "triplet_margin none"
         )
     if config.batch_size < 2 * each:
         raise InputError(
