@@ -221,14 +221,16 @@ def finish(session: Session, state: TrainState) -> Run:
     """``clusters.csv``, the summary and the report, of features that are there.
 
     Clusters for people are made of the result's fused features by ``clustering``,
-    whatever training made its own by.
+    whatever training made its own by. Groups by background are not taken out of them: a
+    trained network sees past what is behind people, and where the edges of pictures
+    show the individual itself they tell it.
     """
     config, judge, tracker = session.config, session.judge, session.tracker
     directory, names, together = config.directory, session.names, session.together
     with bar(tracker.console) as progress:
         features = session.embed(session.images, progress)
     made = clustering(
-        centred(fused(*features)["fused"], *session.views),
+        centred(fused(*features)["fused"], *session.known_views),
         tracks=together.tracks,
         must_link=together.must_link,
         cannot_link=together.cannot_link,

@@ -103,13 +103,18 @@ class Session:
         with bar(self.tracker.console) as progress:
             return describe(self.config, self.images, progress)
 
+    @property
+    def known_views(self) -> tuple[np.ndarray, ...]:
+        """The cameras, where they are used: int32 [N]."""
+        return () if self.cameras is None else (self.cameras,)
+
     @functools.cached_property
     def views(self) -> tuple[np.ndarray, ...]:
         """What an image has of where it was taken: int32 [N] each, of any kind.
 
-        The cameras, where they are used; then groups by background, if any.
+        ``known_views``; then groups by background, if any.
         """
-        known = () if self.cameras is None else (self.cameras,)
+        known = self.known_views
         if not self.config.backgrounds:
             return known
 

@@ -106,6 +106,18 @@ def test_the_rate_begins_again():
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
+def test_tuned_begins_again_where_what_is_made_by_hand_ends():
+    config = presets.resolve({"preset": "tuned"})
+    by_hand = [config.compares_handcrafted(epoch) for epoch in range(17)]
+    assert by_hand == [True] * 12 + [False] * 5
+    schedule = rate_schedule(config, 10, config.learning_rate)
+    assert float(schedule(119)) < 1e-3 * config.learning_rate
+    np.testing.assert_allclose(schedule(120), config.learning_rate / 2, rtol=1e-6)
+    assert config.merges_up_to(config.epochs) == config.last_max_distance
+    larger = presets.resolve({"preset": "larger"})
+    assert not any(map(larger.compares_handcrafted, range(5)))
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -305,13 +305,15 @@ def test_training_gets_camera_numbers_and_nothing_else(dataset):
 
 
 def test_views_are_cameras_and_then_backgrounds(dataset, tmp_path, monkeypatch):
-    seen = []
+    """And what is made of the trained network's features has cameras alone."""
+    seen, at_the_end = [], []
 
     def regroup(*arguments, views, **rest):
         seen.append(views)
         return regrouping.regroup(*arguments, views=views, **rest)
 
     monkeypatch.setattr(session, "regroup", regroup)
+    monkeypatch.setattr(loop, "centred", lambda x, *of: at_the_end.append(of) or x)
     images = open_data(Config(image_height=32, image_width=16), dataset, None).images
     behind = by_background(images, 3, seed=0)
     cameras = dataset.train_labels.cameras
@@ -323,6 +325,7 @@ def test_views_are_cameras_and_then_backgrounds(dataset, tmp_path, monkeypatch):
         assert len(seen[-1]) == len(views)
         for one, other in zip(seen[-1], views, strict=True):
             np.testing.assert_array_equal(one, other)
+        assert len(at_the_end.pop()) == known
 
 
 def test_cameras_that_are_not_known_are_refused(dataset):

@@ -142,10 +142,10 @@ def test_the_estimate_counts_steps_and_regroupings(monkeypatch):
     for done in (2, 5, 9, 13):
         told(done, 100, "epoch 1")
     assert len(calls) == 4
-    # 7 steps in 7 s; 12 epochs of 100 less 9, and 11 regroupings of a minute.
-    between = 60 * sum(map(config.regroups_after, range(1, 13)))
+    # 7 steps in 7 s; 16 epochs of 100 less 9, and as many regroupings of a minute.
+    between = 60 * sum(map(config.regroups_after, range(1, 17)))
     assert said == [
-        f"about {duration(1200 - 9 + between)} to go here: 12 epochs of 100 steps of "
+        f"about {duration(1600 - 9 + between)} to go here: 16 epochs of 100 steps of "
         f"1 s, {duration(between)} of it for new clusters"
     ]
 
@@ -158,7 +158,7 @@ def test_an_epoch_of_a_few_steps_is_told_at_its_end(monkeypatch):
     told(1, 15, "epoch 1")
     told.finish()
     assert said == [
-        f"about {duration(12 * 15 - 15)} to go here: 12 epochs of 15 steps of 1 s"
+        f"about {duration(16 * 15 - 15)} to go here: 16 epochs of 15 steps of 1 s"
     ]
 
 

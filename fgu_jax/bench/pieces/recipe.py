@@ -108,6 +108,8 @@ def _start(sizes: Recipe, mesh) -> Start:
             "epochs": 1000,  # the rate and the distance stay where they begin
             "merge_stop": 1000,
             "cosine_epoch": 1001,
+            "restart_epoch": None,
+            "handcrafted_stop": None,
         }
     )
     with tempfile.TemporaryDirectory() as folder:
