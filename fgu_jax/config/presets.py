@@ -68,9 +68,9 @@ _TUNED: dict[str, Any] = {
     **_ANEW,
     "neck": True,
     "keep_statistics": True,
-    # The distance has opened, and the rate has all but fallen to 0, when it ends. By the
-    # last quarter the network is better than what is made by hand: clusters are then of
-    # its features alone, and the rate begins again.
+    # When it ends the distance has opened and the rate has all but fallen to 0. In the
+    # last quarter the network is better than what is made by hand: clusters are of its
+    # features alone, and the rate begins again.
     "epochs": 16,
     "merge_stop": 16,
     "restart_epoch": 12,
