@@ -103,7 +103,7 @@ def depthwise(x: jax.Array, kernel: jax.Array, strides: int) -> jax.Array:
     k, (h, w) = len(kernel), _size(x, kernel, strides)
     # Operations of XLA by their own names: NumPy's take three times as long to trace,
     # and a network has thousands of them.
-    total = lax.full((len(x), h, w, x.shape[3]), 0, kernel.dtype)
+    total = lax.full((x.shape[0], h, w, x.shape[3]), 0, kernel.dtype)
     for i in range(k):
         for j in range(k):
             tap = lax.index_in_dim(lax.index_in_dim(kernel, i, keepdims=False), j)
