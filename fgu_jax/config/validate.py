@@ -90,6 +90,11 @@ def _check_memory_of_images(config: Config) -> None:
             "memory_rows 'images' needs whole tables on each device: give shard_tables "
             "false"
         )
+    if of_images and config.memory_start == "zeros":
+        raise InputError(
+            "memory_start is 'zeros' with memory_rows 'images', whose images may "
+            "come late: give memory_start 'features'"
+        )
     if config.merge_features == "memory" and not of_images:
         raise InputError(
             f"merge_features is 'memory' with memory_rows {config.memory_rows!r}: give "

@@ -34,6 +34,12 @@ def validate_before_data(config: Config, mesh: Mesh) -> None:
             f"batch_size {config.batch_size} is not divisible by {mesh.devices.size} "
             "devices: change it, or --devices"
         )
+    group, here = config.batch_norm_group, config.batch_size // mesh.devices.size
+    if group is not None and here % group and group % here:
+        raise InputError(
+            f"batch_norm_group is {group}, and each of {mesh.devices.size} devices has "
+            f"{here} images of a batch: give one that divides {here}, or a multiple"
+        )
     appearance.validate(config)
     if config.method == SUPERVISED:
         _validate_triplets(config)

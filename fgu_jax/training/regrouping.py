@@ -148,7 +148,7 @@ def new_clusters(
         compared = beside(compared, made, share=share)
     compared = centred(compared, *views)
     here = list(mesh.local_devices)  # the first process merges, on its own devices
-    measured: list[np.float32] = []
+    measured = [np.nan]
 
     def group() -> np.ndarray:
         if config.clustering == "kmeans":
@@ -157,7 +157,7 @@ def new_clusters(
             if together:
                 return _honouring(config, compared, epoch, together)
             found = _by_neighbourhoods(config, compared, labels, epoch, independence)
-            measured.append(found.independence)
+            measured.append(float(found.independence))
             return found.labels
         start, count = labels, clusters_a_merge(config, len(labels))
         if config.merge_from == "images":
@@ -173,12 +173,7 @@ def new_clusters(
         )
 
     found = processes.broadcast_array(group, labels)
-    if not config.distance_gap:
-        return Grouped(found)
-    most = processes.broadcast_array(
-        lambda: np.asarray(measured[0]), np.zeros((), "f4")
-    )
-    return Grouped(found, np.float32(most))
+    return Grouped(found, np.float32(processes.broadcast(measured[-1])))
 
 
 def _agreement(

@@ -57,9 +57,7 @@ class TrainState(flax.struct.PyTreeNode):
     key: jax.Array  # of augmentation
     teacher: dict | None = None  # params and batch_stats of the mean teacher
     agreement: jax.Array | None = None  # float32 [U, N], 0 to 1: of each patch with v
-    independence: jax.Array | None = (
-        None  # float32, that of the first clusters: ``self_paced``
-    )
+    independence: jax.Array | None = None  # float32, of the first clusters: self_paced
 
 
 def create(

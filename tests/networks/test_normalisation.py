@@ -14,16 +14,16 @@ from fgu_jax.networks.normalisation import batch_norm
 from fgu_jax.parallel.mesh import AXIS, make_mesh, map_over_devices
 
 
+def ours(*, train=True, axis=-1, dtype=jnp.float64, **others):
+    """Our layer."""
+    given = {"param_dtype": dtype, "axis_name": None, "momentum": 0.9} | others
+    return batch_norm(train=train, dtype=dtype, **given)(axis=axis)
+
+
 def pair(*, train, axis=-1, dtype=jnp.float64, param_dtype=jnp.float64):
     """Our layer and Flax's with the same settings."""
     options = {"dtype": dtype, "param_dtype": param_dtype, "axis": axis}
-    mine = batch_norm(
-        train=train,
-        dtype=dtype,
-        param_dtype=param_dtype,
-        axis_name=None,
-        momentum=0.9,
-    )(axis=axis)
+    mine = ours(train=train, **options)
     flax = nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
@@ -150,14 +150,7 @@ def _mean(*arrays):
 
 def _over_devices(group, axis, images, devices, variables, x, weights):
     """Output, gradient by input and by parameters, and statistics of the layer."""
-    mine = batch_norm(
-        train=True,
-        dtype=jnp.float64,
-        param_dtype=jnp.float64,
-        axis_name=AXIS,
-        momentum=0.9,
-        group=group,
-    )(axis=axis)
+    mine = ours(axis=axis, axis_name=AXIS, group=group)
 
     def one(variables, x, weights):
         (out, new), (params, by_x) = result_and_gradients(mine, variables, x, weights)
@@ -174,14 +167,7 @@ def _over_devices(group, axis, images, devices, variables, x, weights):
 
 
 def test_groups_that_do_not_fit_a_device_are_refused():
-    layer = batch_norm(
-        train=True,
-        dtype=jnp.float32,
-        param_dtype=jnp.float32,
-        axis_name=None,
-        momentum=0.9,
-        group=4,
-    )()
+    layer = ours(dtype=jnp.float32, group=4)
     x = jnp.zeros((6, 3))
     variables = layer.init(jax.random.key(0), x)
     with pytest.raises(InputError, match="batch_norm_group is 4, .* 6 images"):

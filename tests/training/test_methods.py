@@ -206,10 +206,10 @@ def spcl(dataset, tmp_path_factory):
 
 
 def test_spcl_keeps_a_row_an_image(spcl, dataset):
-    state = spcl.history
-    assert 1 < state[0]["clusters"] <= len(dataset.train)
-    assert [r.get("merged") for r in state[1:]] == [True] * 4
-    for record in state[1:]:
+    first, *others = spcl.history
+    assert 1 < first["clusters"] <= len(dataset.train)
+    assert [r.get("merged") for r in others] == [True] * 4
+    for record in others:
         assert record["loss"] == record["loss_repelled"] > 0
 
 

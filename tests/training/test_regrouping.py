@@ -16,7 +16,15 @@ from fgu_jax.errors import InputError
 from fgu_jax.handcrafted import lomo
 from fgu_jax.merging import merge_clusters
 from fgu_jax.parallel.mesh import make_mesh
-from fgu_jax.training import appearance, health, loop, regrouping, session, state
+from fgu_jax.training import (
+    appearance,
+    checks,
+    health,
+    loop,
+    regrouping,
+    session,
+    state,
+)
 from fgu_jax.training.backgrounds import by_background
 from fgu_jax.training.images import open_data
 
@@ -352,6 +360,7 @@ def test_cameras_that_are_not_known_are_refused(dataset):
         ({"pad": 4}, "pad is 4 with crop"),
         ({"batch_norm_group": 5}, "batch_norm_group is 5 and batch_size 32"),
         ({"memory_rows": "images", "shard_tables": True}, "give shard_tables false"),
+        ({"memory_rows": "images", "memory_start": "zeros"}, "memory_start 'features'"),
         ({"merge_features": "memory"}, "memory_rows 'clusters': give memory_rows"),
         ({"last_max_distance": 0.5}, r"last_max_distance is 0.5: give 0.73"),
         ({"last_max_distance": 1.5}, r"last_max_distance is 1.5: give 0.73"),
@@ -411,3 +420,10 @@ def test_what_is_made_by_hand_is_compared_until_its_last_epoch(monkeypatch):
             session.Session.regrouped(of_run, None, None, epoch)
     wanted = ["by hand"] * 3 + ["by hand", "by hand", None] + ["by hand", None, None]
     assert given == wanted
+
+
+def test_groups_of_a_batch_that_do_not_fit_the_devices_are_refused_first():
+    config = Config(batch_size=24, batch_norm_group=4, num_patches=4)
+    checks.validate_before_data(config, make_mesh(2))
+    with pytest.raises(InputError, match="batch_norm_group is 4, .* 4 devices has 6"):
+        checks.validate_before_data(config, make_mesh(4))

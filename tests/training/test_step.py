@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fgu_jax import memory
 from fgu_jax.config import TRACED, Config
 from fgu_jax.inference.passes import Embedding
 from fgu_jax.merging import merge_clusters
@@ -239,6 +240,11 @@ def test_the_step_runs_unchanged_under_pmap():
 
 REFINED = {"patch_loss": "clusters", "refine": 0.5, "smooth_patches": 1.0}
 OF_IMAGES = {"memory_rows": "images", "memory_rate": 0.8, "num_neighbors": 5}
+OPTIONS = {
+    "refined": REFINED,
+    "memory of images": OF_IMAGES,
+    "their means": {"num_neighbors": 5},  # V with a row a cluster
+}
 
 
 @functools.cache
@@ -253,7 +259,10 @@ def _optional(devices, name):
             agreement=jnp.asarray(rng.uniform(size=(U, N)), jnp.float32),
         )
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        options = {"refined": REFINED, "memory of images": OF_IMAGES}[name]
+        if name == "their means":
+            means = memory.means_by_cluster(state.cluster_memory, state.labels)
+            state = state.replace(cluster_memory=means)
+        options = OPTIONS[name]
         config = Config(flip=False, **options)
         network = _network(AXIS, jnp.float64)
         one = step.make_train_step(network, sgd(variables), config, N // B)
@@ -284,7 +293,9 @@ def test_a_memory_of_images_moves_the_rows_of_the_batch():
     same = (rows == before).all(axis=1)
     assert not same[seen].any()
     assert same[np.setdiff1d(np.arange(N), seen)].all()
-    assert all(np.isfinite(loss["loss_repelled"]) for loss in losses)
+    wanted = _optional(1, "their means")[0]
+    _assert_close(losses[0], wanted[0], rtol=1e-9, atol=1e-10)
+    assert losses[1]["loss_repelled"] != wanted[1]["loss_repelled"]
 
 
 def test_a_temperature_that_changes_is_that_of_the_step():
