@@ -2,6 +2,7 @@
 
 SMALL_RUN = {
     "preset": "quick-2026-11",  # merges as the paper's
+    "backbone": "resnet_micro",
     "image_height": 32,
     "image_width": 16,
     "num_patches": 2,

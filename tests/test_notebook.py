@@ -27,9 +27,10 @@ def test_its_cells_run(drawn_folder, tmp_path, monkeypatch, capsys):
     # The code cells as they stand, in one namespace, without a notebook server: two
     # epochs on drawn images, by the environment that the first cell reads.
     flags = (
-        "--preset=quick-2026-11 --image_height=32 --image_width=16 --num_patches=2 "
-        "--patch_dim=8 --num_neighbors=4 --batch_size=8 --epochs=2 --merge_start=1 "
-        "--merge_stop=2 --merge_every=1 --merge_fraction=0.1 --devices=1 --report=false"
+        "--preset=quick-2026-11 --backbone=resnet_micro --image_height=32 "
+        "--image_width=16 --num_patches=2 --patch_dim=8 --num_neighbors=4 "
+        "--batch_size=8 --epochs=2 --merge_start=1 --merge_stop=2 --merge_every=1 "
+        "--merge_fraction=0.1 --devices=1 --report=false"
     )
     run = tmp_path / "runs" / "notebook"
     monkeypatch.chdir(ROOT)

@@ -102,7 +102,8 @@ class Config:
 
     backbone: str = _network(
         "resnet50",
-        "resnet50, resnet18, resnet_tiny or efficientnet_lite0",
+        "resnet50, resnet18, resnet_tiny or efficientnet_lite0; resnet_micro, to try a "
+        "command out",
         group="Network",
     )
     init: str = _host("imagenet", "imagenet, random, or a path to weights")

@@ -49,7 +49,8 @@ def _resnet(**shape: Any) -> Callable[..., nn.Module]:
 
 _IMAGENET_WIDTHS = (64, 128, 256, 512)
 
-# resnet_tiny is for two CPU cores and images of 64 x 32 to 128 x 64, from scratch.
+# resnet_tiny is for two CPU cores and images of 64 x 32 to 128 x 64, from scratch;
+# resnet_micro learns next to nothing, in seconds: to try a command out, and for tests.
 BACKBONES = MappingProxyType(
     {
         "resnet50": Backbone(
@@ -81,6 +82,17 @@ BACKBONES = MappingProxyType(
                 stem="small",
             ),
             channels=256,
+            halvings=3,
+        ),
+        "resnet_micro": Backbone(
+            make=_resnet(
+                blocks=(1, 1),
+                widths=(8, 16),
+                strides=(2, 2),
+                bottleneck=False,
+                stem="small",
+            ),
+            channels=16,
             halvings=3,
         ),
         "efficientnet_lite0": Backbone(

@@ -24,9 +24,9 @@ SMALL = {
     "evaluate": "--queries=20 --gallery=90 --width=8",
     "rerank": "--queries=20 --gallery=90 --width=8 --rival_images=60",
     "memory": "--images=50 --batch=4 --global_width=8 --patches=2 --width=4",
-    "embed": "--images=64 --backbone=resnet_tiny --height=32 --width=16",
+    "embed": "--images=64 --backbone=resnet_micro --height=32 --width=16",
     "decode": "--images=6 --height=16 --width=8",
-    "recipe": "--backbone=resnet_tiny --identities=12 --height=32 --width=16 "
+    "recipe": "--backbone=resnet_micro --identities=12 --height=32 --width=16 "
     "--patches=2 --batch=16",
 }
 RATES = Rates(1e9, 1e9, "float32")

@@ -34,7 +34,7 @@ def test_embed_writes_names_features_and_the_runs_identity(
     np.testing.assert_array_equal(features, network(images.decode(32, 16)))
     assert run["identity"] == network.identity
     assert run["step"] == 4 * (24 // 8)
-    assert run["config"]["backbone"] == "resnet_tiny"
+    assert run["config"]["backbone"] == "resnet_micro"
 
 
 def test_features_depend_on_nothing_but_the_image(network, photos, tmp_path):

@@ -84,6 +84,7 @@ SMALL = (
     "--dataset=folder",
     "--data_dir=images",
     "--preset=quick-2026-11",
+    "--backbone=resnet_micro",
     "--devices=1",
     "--image_height=32",
     "--image_width=16",

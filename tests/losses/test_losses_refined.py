@@ -99,8 +99,10 @@ def test_gradients_and_what_is_constant():
             )
             return found.repelled.sum(), found.patches.sum()
 
-        check_grads(lambda v: total(v, drawn["x"])[0], (jnp.asarray(drawn["v"]),), 1)
-        check_grads(lambda x: total(drawn["v"], x)[1], (jnp.asarray(drawn["x"]),), 1)
+        of_v = jax.jit(lambda v: total(v, drawn["x"])[0])
+        check_grads(of_v, (jnp.asarray(drawn["v"]),), 1)
+        of_x = jax.jit(lambda x: total(drawn["v"], x)[1])
+        check_grads(of_x, (jnp.asarray(drawn["x"]),), 1)
         # Predictions of patches in the target of v, and tables, are constants.
         constants = {
             "x": lambda x: total(drawn["v"], x)[0],
@@ -108,7 +110,7 @@ def test_gradients_and_what_is_constant():
             "W": lambda table: sum(total(drawn["v"], drawn["x"], W=table)),
         }
         for name, of in constants.items():
-            assert not np.any(jax.grad(of)(jnp.asarray(drawn[name])))
+            assert not np.any(jax.jit(jax.grad(of))(jnp.asarray(drawn[name])))
 
 
 def test_dead_rows_do_not_count_even_when_garbage():

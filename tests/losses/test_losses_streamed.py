@@ -119,11 +119,11 @@ def test_gradients_against_differences():
         pedal = lambda x, s: losses.pedal_loss(
             x, W, i, scale=s, num_neighbors=3, block_rows=4
         )
-        check_grads(pedal, (x, 5.0), order=1, modes=["rev"])
+        check_grads(jax.jit(pedal), (x, 5.0), order=1, modes=["rev"])
         repelled = lambda v, t: losses.repelled_loss(
             v, V, y, temperature=t, num_clusters=7, block_rows=4
         )
-        check_grads(repelled, (v, 0.3), order=1, modes=["rev"])
+        check_grads(jax.jit(repelled), (v, 0.3), order=1, modes=["rev"])
 
 
 @pytest.mark.parametrize(("k", "block_rows"), [(1, 1), (1, 4), (2, 3), (3, 2)])
@@ -132,8 +132,8 @@ def test_ties_go_to_the_lower_row_as_in_the_plain_form(k, block_rows):
     rows = [[1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1], [-1, 0, 0]]
     W = jnp.asarray([rows], jnp.float32)
     x, i = jnp.asarray([[[1.0, 0.0, 0.0]]]), jnp.array([0])
-    plain = _pedal(6, k)(x, W, i, 1.0)
-    _assert_same(_pedal(block_rows, k)(x, W, i, 1.0), plain, 1e-6)
+    plain = jax.jit(_pedal(6, k))(x, W, i, 1.0)
+    _assert_same(jax.jit(_pedal(block_rows, k))(x, W, i, 1.0), plain, 1e-6)
     gradient = np.asarray(plain[1][0][0, 0])
     lower = np.mean(rows[1 : 1 + k], axis=0)
     exponents = np.array([-1.0] * 4 + [-2.0])
@@ -174,8 +174,8 @@ def test_pedal_takes_its_neighbours_by_groups(block_rows):
 def test_blocks_of_dead_rows_are_not_read():
     v, V, y = _global("float32")
     nan = V.at[8:].set(jnp.nan)  # the blocks 0..3 and 4..7 hold all that lives
-    got = _repelled(4, jnp.int32(6))(v, nan, y, 0.1)
-    _assert_same(got, _repelled(N, 6)(v, V, y, 0.1), 3e-5)
+    got = jax.jit(_repelled(4, jnp.int32(6)))(v, nan, y, 0.1)
+    _assert_same(got, jax.jit(_repelled(N, 6))(v, V, y, 0.1), 3e-5)
 
 
 def test_a_traced_number_of_clusters_compiles_once():
@@ -199,9 +199,9 @@ def test_tables_are_constants():
     pedal = lambda W: losses.pedal_loss(
         x, W, i, scale=5.0, num_neighbors=3, block_rows=4
     ).sum()
-    assert not jax.grad(pedal)(W).any()
+    assert not jax.jit(jax.grad(pedal))(W).any()
     repelled = lambda V: losses.repelled_loss(v, V, y, block_rows=4).sum()
-    assert not jax.grad(repelled)(V).any()
+    assert not jax.jit(jax.grad(repelled))(V).any()
 
 
 def test_under_vmap():
@@ -209,8 +209,9 @@ def test_under_vmap():
     pedal = lambda x, W: losses.pedal_loss(
         x[None], W[None], i, scale=5.0, num_neighbors=3, block_rows=4
     )[0].sum()
-    each = jax.vmap(jax.value_and_grad(pedal))(x, W)
-    alone = [jax.value_and_grad(pedal)(a, b) for a, b in zip(x, W, strict=True)]
+    both = jax.value_and_grad(pedal)
+    each = jax.jit(jax.vmap(both))(x, W)
+    alone = [jax.jit(both)(a, b) for a, b in zip(x, W, strict=True)]
     alone = jax.tree.map(lambda *parts: jnp.stack(parts), *alone)
     _assert_same(each, alone, 1e-5)
 
@@ -219,9 +220,10 @@ def test_under_vmap():
         v[None], V, y[None], num_clusters=c, block_rows=4
     )[0]
     alive = jnp.array([5, 6, 7, 8, 9, 11])  # as many blocks as each example needs
-    each = jax.vmap(jax.value_and_grad(one))(v, y, alive)
+    both = jax.value_and_grad(one)
+    each = jax.jit(jax.vmap(both))(v, y, alive)
     for b in range(6):
-        expected = jax.value_and_grad(one)(v[b], y[b], alive[b])
+        expected = jax.jit(both)(v[b], y[b], alive[b])
         _assert_same(jax.tree.map(lambda part, b=b: part[b], each), expected, 1e-5)
 
 
@@ -247,7 +249,7 @@ def test_under_shard_map():
     whole = lambda x: losses.pedal_loss(
         x, W, i, scale=5.0, num_neighbors=3, block_rows=N
     ).mean()
-    _assert_same(jax.jit(mapped)(x, W, i), jax.value_and_grad(whole)(x), 1e-5)
+    _assert_same(jax.jit(mapped)(x, W, i), jax.jit(jax.value_and_grad(whole))(x), 1e-5)
 
 
 @pytest.mark.parametrize("what", ["pedal", "repelled"])

@@ -184,6 +184,7 @@ def _image_set(rows):
 def _small(folder, **changes):
     fields = {
         "preset": "quick-2026-11",
+        "backbone": "resnet_micro",
         "image_height": 32,
         "image_width": 16,
         "epochs": 0,

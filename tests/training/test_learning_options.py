@@ -89,7 +89,7 @@ def test_what_is_merged_and_with_which_penalty(dataset, tmp_path, monkeypatch):
         size_penalty=0.25,
         **changes,
     )
-    assert calls == [(256, 0.0), (256 + 2 * 8, 0.25)]
+    assert calls == [(16, 0.0), (16 + 2 * 8, 0.25)]
 
 
 def test_the_memory_may_go_on_over_a_merge():

@@ -219,7 +219,7 @@ def test_a_loaded_network_embeds_any_size(whole, dataset):
     embedder = fgu_jax.load(whole.directory)
     images = dataset.train.decode(32, 16)
     features = embedder(images)
-    assert features.shape == (len(images), 256 + 2 * 8)
+    assert features.shape == (len(images), 16 + 2 * 8)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(embedder(images[:3]), features[:3])
     large = np.repeat(np.repeat(images[:2], 2, axis=1), 2, axis=2)

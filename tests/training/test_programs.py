@@ -43,7 +43,7 @@ def test_no_program_reads_a_field_that_is_not_compiled(shard_tables):
         lambda variables: create(
             variables=variables,
             optimizer=optimizer,
-            global_features=jnp.zeros((N, global_dim("resnet_tiny"))),
+            global_features=jnp.zeros((N, global_dim(config.backbone))),
             patches=jnp.zeros((2, N, 8)),
             seed=0,
         ),
