@@ -8,8 +8,14 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+# Compiling is most of the suite's time, and half of that LLVM's optimisation; a level
+# that is given stays. Programs of their own processes inherit it.
+os.environ["XLA_FLAGS"] = " ".join(
+    (
+        "--xla_backend_optimization_level=0",
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=8",
+    )
 )
 # Nothing is kept in the cache of whoever runs the tests.
 os.environ["FGU_IMAGE_CACHE"] = "none"

@@ -75,9 +75,9 @@ def test_any_file_cut_to_half_is_refused_or_not_needed(copied, trained_run):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backbone": "resnet18"}, r"is \[32\], expected \[64\]"),
+        ({"backbone": "resnet18"}, r"is \[8\], expected \[64\]"),
         ({"backbone": "efficientnet_lite0"}, "expected"),
-        ({"neck": True}, r"neck/mean is not there, expected \[256\]"),
+        ({"neck": True}, r"neck/mean is not there, expected \[16\]"),
         ({"patch_dim": 16}, r"patch_heads/bn/mean is \[2, 8\], expected \[2, 16\]"),
         ({"num_patches": 4}, "patch_heads"),
         ({"backbone": "resnet51"}, "resnet51"),

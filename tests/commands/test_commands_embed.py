@@ -23,7 +23,7 @@ def test_embed_writes_names_features_and_the_runs_identity(
         run_command, trained_run, f"--images={photos}", f"--output={output}"
     )
     assert (code, err) == (0, "")
-    assert "24 images, 272 numbers" in out
+    assert "24 images, 32 numbers" in out
     assert list(output.parent.iterdir()) == [output]
     with np.load(output) as found:  # nothing pickled
         names, features = found["names"], found["features"]
@@ -115,7 +115,7 @@ def test_an_output_is_replaced_only_if_asked(
     assert (code, output.read_text()) == (2, "precious")
     assert "--overwrite" in err
     assert _embed(run_command, trained_run, *given, "--overwrite")[0] == 0
-    assert np.load(output)["features"].shape == (24, 272)
+    assert np.load(output)["features"].shape == (24, 32)
 
 
 @pytest.mark.parametrize(

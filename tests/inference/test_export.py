@@ -88,7 +88,7 @@ def test_the_record_says_what_is_there(exported):
     record = json.loads((exported / "export.json").read_text())
     assert record["platforms"] == ["cpu", "cuda", "tpu"]
     assert record["input"] == "uint8 [b, 32, 16, 3], RGB"
-    assert record["output"] == "float32 [b, 272], rows of length 1"
+    assert record["output"] == "float32 [b, 32], rows of length 1"
     program = jax.export.deserialize((exported / record["program"]).read_bytes())
     assert program.platforms == ("cpu", "cuda", "tpu")
     assert str(program.in_avals[0].shape) == "(b, 32, 16, 3)"
@@ -155,7 +155,7 @@ def test_export_replaces_its_own_only_and_only_if_asked(
     code, out, _ = run(tmp_path / "earlier", "--overwrite")
     assert code == 0
     assert "uint8 [b, 32, 16, 3]" in out
-    assert (tmp_path / "earlier" / "features.stablehlo").stat().st_size > 1e6
+    assert (tmp_path / "earlier" / "features.stablehlo").stat().st_size > 1e4
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")

@@ -34,7 +34,7 @@ TORCH_BACKBONES = ("resnet18", "resnet50", "efficientnet_lite0")
 
 
 def tiny(**kwargs):
-    return build("resnet_tiny", **{"num_patches": 4, "patch_dim": 8} | kwargs)
+    return build("resnet_micro", **{"num_patches": 4, "patch_dim": 8} | kwargs)
 
 
 def start(network, batch=4, height=64, width=32):
@@ -56,7 +56,7 @@ def test_features_are_unit_rows_of_the_promised_shapes(train, neck):
     network = tiny(neck=neck)
     variables, x = start(network)
     features, _ = forward(network, variables, x, train)
-    assert features.global_features.shape == (4, global_dim("resnet_tiny"))
+    assert features.global_features.shape == (4, global_dim("resnet_micro"))
     assert features.patches.shape == (4, 4, 8)
     for part in features:
         assert part.dtype == jnp.float32
@@ -142,7 +142,7 @@ def test_backbones_equal_pytorch_on_the_same_weights(backbone, dtype, atol):
 def test_the_last_stage_and_the_normalisation_are_in_the_network():
     network = tiny()
     variables, x = start(network)
-    spec = find("resnet_tiny")
+    spec = find("resnet_micro")
     backbone = spec.make()
     inner = {k: v["backbone"] for k, v in variables.items()}
     normal = (x - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
@@ -201,7 +201,7 @@ def test_batch_norm_is_over_the_global_batch():
     with jax.enable_x64(True):
         options = {"dtype": jnp.float64, "neck": True, "num_patches": 2}
         variables, x = start(tiny(**options), batch=8, height=32, width=16)
-        weights = np.random.default_rng(0).normal(size=(8, 256))
+        weights = np.random.default_rng(0).normal(size=(8, 16))
         one = jax.jit(partial(trained_once, tiny(**options)))(variables, x, weights)
 
         def mapped(variables, x, weights):

@@ -1,6 +1,6 @@
 """The parts of the networks against slow loops: windows, heads, unit rows, filters."""
 
-from functools import cache
+import functools
 
 import flax.linen as nn
 import jax
@@ -22,6 +22,17 @@ from fgu_jax.networks.patchnet import PatchNet, stripe_windows, window_means
 
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
+
+
+def with_gradients(function):
+    """What a function of arrays gives, then its gradients by each."""
+
+    @jax.jit
+    def run(arguments, above):
+        result, back = jax.vjp(function, *arguments)
+        return result, *back(above)
+
+    return run
 
 
 def bilinear_loop(feature_map, theta):
@@ -69,7 +80,8 @@ def test_windows_that_are_stripes_equal_stripes(size):
     h, w, u = size
     x = jnp.asarray(normal(2, h, w, 3), jnp.float32)
     theta = jnp.broadcast_to(stripe_windows(u), (2, u, 2, 3))
-    np.testing.assert_allclose(window_means(x, theta), stripe_means(x, u), atol=1e-6)
+    windows = jax.jit(window_means)(x, theta)
+    np.testing.assert_allclose(windows, stripe_means(x, u), atol=1e-6)
 
 
 def test_gradients_of_windows_and_unit_rows():
@@ -77,8 +89,8 @@ def test_gradients_of_windows_and_unit_rows():
         x = jnp.array(normal(1, 4, 3, 2))
         # Away from pixel centres, where the bilinear kernel has its corners.
         theta = jnp.array(stripe_windows(2)[None] * 0.83 + 0.031, jnp.float64)
-        check_grads(window_means, (x, theta), order=1, modes=["rev"])
-        check_grads(unit, (jnp.array(normal(3, 4)),), order=2, modes=["rev"])
+        check_grads(jax.jit(window_means), (x, theta), order=1, modes=["rev"])
+        check_grads(jax.jit(unit), (jnp.array(normal(3, 4)),), order=2, modes=["rev"])
 
 
 def test_unit_at_zero_is_zero_with_a_zero_gradient():
@@ -90,20 +102,25 @@ def test_unit_at_zero_is_zero_with_a_zero_gradient():
     np.testing.assert_allclose(jax.vmap(unit)(x), unit(x))
 
 
-@cache
+@functools.cache
 def affine_and_stripes(train):
     x = jnp.asarray(np.random.default_rng(0).uniform(size=(4, 64, 32, 3)), jnp.float32)
-    affine = build("resnet_tiny", num_patches=4, patch_dim=8, patch_generator="affine")
-    stripes = build("resnet_tiny", num_patches=4, patch_dim=8)
+    affine = build("resnet_micro", num_patches=4, patch_dim=8, patch_generator="affine")
+    stripes = build("resnet_micro", num_patches=4, patch_dim=8)
     variables = seeded_variables(affine, x)
     patchnet = PatchNet(4, jnp.float32)
-    first = patchnet.init(jax.random.key(0), jnp.zeros((4, 8, 4, 256)))
+    first = patchnet.init(jax.random.key(0), jnp.zeros((4, 8, 4, 16)))
     variables["params"]["patchnet"] = first["params"]
     params = {k: v for k, v in variables["params"].items() if k != "patchnet"}
-    wanted, _ = stripes.apply(
-        variables | {"params": params}, x, train=train, mutable=["batch_stats"]
+    wanted, found = (
+        jax.jit(functools.partial(network.apply, train=train, mutable=["batch_stats"]))(
+            of_network, x
+        )[0]
+        for network, of_network in (
+            (stripes, variables | {"params": params}),
+            (affine, variables),
+        )
     )
-    found, _ = affine.apply(variables, x, train=train, mutable=["batch_stats"])
     return variables, affine, x, found, wanted
 
 
@@ -127,8 +144,8 @@ def test_affine_windows_can_be_learnt_and_move():
     assert float(jnp.abs(gradient["theta"]["kernel"]).max()) > 0
     params = jax.tree.map(lambda a: a, variables["params"])
     params["patchnet"]["theta"]["bias"] += 0.3
-    moved = network.apply(variables | {"params": params}, x, train=False)
-    still = network.apply(variables, x, train=False)
+    run = jax.jit(functools.partial(network.apply, train=False))
+    moved, still = run(variables | {"params": params}, x), run(variables, x)
     assert float(jnp.abs(moved.patches - still.patches).max()) > 1e-3
 
 
@@ -136,18 +153,17 @@ def test_stacked_heads_are_separate_heads():
     """Against a loop of U linear layers, each with its own batch normalisation."""
     with jax.enable_x64(True):
         options = {"num_patches": 4, "patch_dim": 8, "dtype": jnp.float64}
-        network = build("resnet_tiny", **options)
+        network = build("resnet_micro", **options)
         x = np.random.default_rng(0).uniform(size=(4, 64, 32, 3))
         variables = seeded_variables(network, x)
         heads = variables["params"]["patch_heads"]
-        _, kept = network.apply(
-            variables,
-            x,
+        run = functools.partial(
+            network.apply,
             train=True,
             mutable=["batch_stats", "intermediates"],
             capture_intermediates=True,
         )
-        found, _ = network.apply(variables, x, train=True, mutable=["batch_stats"])
+        found, kept = jax.jit(run)(variables, x)
         feature_map = np.asarray(kept["intermediates"]["backbone"]["__call__"][0])
         stats = kept["batch_stats"]["patch_heads"]["bn"]
         old = variables["batch_stats"]["patch_heads"]["bn"]
@@ -211,10 +227,11 @@ def test_depthwise_shifts_equal_the_grouped_convolution(k, strides, size):
                 feature_group_count=3,
             )
 
-        found, back = jax.vjp(shifted, x, kernel)
-        wanted, back_wanted = jax.vjp(grouped, x, kernel)
-        np.testing.assert_allclose(found, wanted, atol=1e-12)
-        for a, b in zip(back(wanted), back_wanted(wanted), strict=True):
+        above = jnp.cos(jax.jit(grouped)(x, kernel))
+        found, wanted = (
+            with_gradients(f)((x, kernel), above) for f in (shifted, grouped)
+        )
+        for a, b in zip(found, wanted, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-11)
 
 
@@ -231,11 +248,11 @@ def test_max_pool_and_its_gradient_are_flax_s_ties_included(size):
     def flax(x):
         return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
 
-    expected, back = jax.vjp(flax, x)
-    got, own_back = jax.vjp(max_pool, x)
-    np.testing.assert_array_equal(got, expected)
-    cotangent = jnp.asarray(rng.integers(1, 9, got.shape), jnp.float32)
-    np.testing.assert_array_equal(own_back(cotangent)[0], back(cotangent)[0])
+    shape = jax.eval_shape(flax, x).shape
+    above = jnp.asarray(rng.integers(1, 9, shape), jnp.float32)
+    got, expected = (with_gradients(f)((x,), above) for f in (max_pool, flax))
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_max_pool_keeps_nan():
@@ -255,7 +272,7 @@ def test_generalized_mean_equals_the_loop(p):
         variables = {"params": {"p": jnp.array([p])}}
         got = head.apply(variables, jnp.asarray(x))
         check_grads(
-            lambda p: head.apply({"params": {"p": p}}, jnp.asarray(x)),
+            jax.jit(lambda p: head.apply({"params": {"p": p}}, jnp.asarray(x))),
             (jnp.array([p]),),
             order=1,
             modes=["rev"],
@@ -268,15 +285,16 @@ def test_generalized_mean_equals_the_loop(p):
 
 def test_the_pooling_is_the_networks():
     images = jnp.asarray(normal(2, 32, 16, 3) ** 2)
-    network = build("resnet_tiny", num_patches=2, patch_dim=8, pooling="gem")
-    variables = network.init(jax.random.key(0), images, train=False)
+    network = build("resnet_micro", num_patches=2, patch_dim=8, pooling="gem")
+    variables = seeded_variables(network, images)
     assert variables["params"]["gem"]["p"].shape == (1,)
     means = {"params": {k: v for k, v in variables["params"].items() if k != "gem"}}
     means["batch_stats"] = variables["batch_stats"]
-    plain = build("resnet_tiny", num_patches=2, patch_dim=8)
-    before = plain.apply(means, images, train=False)
+    plain = build("resnet_micro", num_patches=2, patch_dim=8)
+    run = functools.partial(jax.jit, static_argnames="train")
+    before = run(plain.apply)(means, images, train=False)
     near_one = variables["params"] | {"gem": {"p": jnp.array([1.0])}}
     variables = dict(variables) | {"params": near_one}
-    after = network.apply(variables, images, train=False)
+    after = run(network.apply)(variables, images, train=False)
     np.testing.assert_allclose(after[0], before[0], atol=1e-4)
     np.testing.assert_array_equal(after[1], before[1])

@@ -41,8 +41,10 @@ def start(workdir, data, devices, *arguments, **changes):
     """One process of training with its own simulated devices."""
     settings = SETTINGS | {"workdir": workdir, "data_dir": data} | changes
     flags = [f"--{k}={v}" for k, v in settings.items() if v is not None]
+    # The last of a flag counts: the others of the suite stay.
     count = f"--xla_force_host_platform_device_count={devices}"
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": count}
+    flags_of_xla = f"{os.environ['XLA_FLAGS']} {count}"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags_of_xla}
     environment |= {"JAX_COMPILATION_CACHE_DIR": os.environ["FGU_TEST_CACHE"]}
     return subprocess.Popen(
         [sys.executable, str(TRAIN), *flags, *arguments],

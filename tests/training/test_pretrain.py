@@ -27,6 +27,8 @@ SMALL = {
     "images_a_cluster": 2,
     "epochs": 12,
     "eval_every": 6,
+    "crop": False,  # so that a network so small learns
+    "color_jitter": 0.0,
 }
 for _name in ("report", "num_neighbors"):
     del SMALL[_name]
@@ -63,7 +65,7 @@ def start(people, tmp_path_factory):
 
 def test_it_learns_identities(start):
     first, last = start.history[1], start.history[-1]
-    assert last["accuracy"] > max(0.3, first["accuracy"])  # 8 identities
+    assert last["accuracy"] > max(0.5, first["accuracy"])  # 8 identities
     assert last["loss_identity"] < first["loss_identity"]
     assert last["loss"] == pytest.approx(last["loss_identity"] + last["loss_triplet"])
     assert [r["epoch"] for r in start.history if "fused_mAP" in r] == [0, 6, 12]
