@@ -49,7 +49,7 @@ def _start(dtype, devices, shard_tables, num_images=N):
         seed=3,
         on_host=shard_tables,
     )
-    config = Config(num_neighbors=K, shard_tables=shard_tables)
+    config = Config(num_neighbors=K, shard_tables=shard_tables, crop=False, flip=False)
     one = step.make_train_step(network, optimizer, config, num_images // B)
     traces = []
 
@@ -250,7 +250,7 @@ def test_a_step_holds_no_copy_of_a_table(devices):
         )
 
     cut = devices > 1
-    config = Config(shard_tables=cut)
+    config = Config(shard_tables=cut, crop=False, flip=False)
     mapped = step.mapped_train_step(
         step.make_train_step(Wide(), optimizer, config, 2),
         make_mesh(devices),

@@ -312,13 +312,14 @@ def test_a_temperature_that_changes_is_that_of_the_step():
         batch = shard_batch({"index": index}, mesh)
         return step.mapped_train_step(one, mesh)(state, resident, batch)
 
-    plain = Config(num_neighbors=5)
-    changing = Config(num_neighbors=5, last_temperature=0.4, last_temperature_epoch=2)
+    given = {"num_neighbors": 5, "crop": False, "flip": False}
+    plain = Config(**given)
+    changing = Config(**given, last_temperature=0.4, last_temperature_epoch=2)
     state, losses = train(changing, start, first)
     wanted, expected = train(plain, start, first)
     _assert_close(losses, expected, rtol=1e-5, atol=1e-6)
     _, losses = train(changing, state, second)
-    at_its_own = Config(num_neighbors=5, temperature=0.2)
+    at_its_own = Config(**given, temperature=0.2)
     _, expected = train(at_its_own, wanted, second)
     _assert_close(losses, expected, rtol=1e-4, atol=1e-5)
     assert abs(float(train(plain, wanted, second)[1]["loss"] - losses["loss"])) > 0.1
