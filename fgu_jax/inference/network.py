@@ -31,12 +31,12 @@ def build_network(
 def variable_shapes(config: Config) -> dict[str, Any]:
     """``params`` and ``batch_stats`` as shapes and dtypes; nothing is computed."""
     size = config.image_height, config.image_width
-    found = _shapes(build_network(config), size, jax.config.jax_enable_x64)
+    found = _shapes(build_network(config), size, jax.dtypes.canonicalize_dtype(float))
     return jax.tree.map(lambda shape: shape, found)  # the caller's own
 
 
 @functools.lru_cache(maxsize=4)  # a start asks more than once, and tracing takes time
-def _shapes(network: Any, size: tuple[int, int], _wide: bool) -> dict[str, Any]:
+def _shapes(network: Any, size: tuple[int, int], _widest: Any) -> dict[str, Any]:
     image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     initialise = functools.partial(network.init, train=False)
     return jax.eval_shape(initialise, jax.random.key(0), image)
