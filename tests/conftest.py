@@ -1,5 +1,6 @@
 """Eight simulated devices, and strictness that a user's machine need not have."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -72,6 +73,15 @@ def trained_run(drawn_folder, tmp_path_factory):
         "workdir": str(folder),
     }
     return loop.fit(presets.resolve(SMALL_RUN | given), quiet=True)
+
+
+@pytest.fixture
+def small_heap():
+    """A refusal of a checkpoint collects garbage: not of what is there by now."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

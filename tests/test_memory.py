@@ -32,7 +32,7 @@ def test_cluster_memory_equals_the_loop(dtype, tolerance, labels, seed):
     features = _unit(rng.standard_normal((len(labels), 3)))
     y = np.array(labels, "int32")
     with jax.enable_x64(dtype == "float64"):
-        got = memory.update_cluster_memory(
+        got = jax.jit(memory.update_cluster_memory)(
             jnp.asarray(table, dtype), jnp.asarray(features, dtype), jnp.asarray(y)
         )
     assert got.dtype == dtype
@@ -61,8 +61,10 @@ def test_the_rate_and_the_hardest_equal_loops(rate):
         expected[y] = _unit((1 - rate) * expected[y] + rate * v)
     with jax.enable_x64(True):
         arrays = jnp.asarray(table), jnp.asarray(features), jnp.asarray(labels)
-        got = memory.update_cluster_memory(*arrays, rate=rate)
-        hard = memory.update_cluster_memory(*arrays, rate=rate, hardest=True)
+        options = ("rate", "hardest")
+        update = jax.jit(memory.update_cluster_memory, static_argnames=options)
+        got = update(*arrays, rate=rate)
+        hard = update(*arrays, rate=rate, hardest=True)
     np.testing.assert_allclose(got, expected, atol=1e-12)
     hardest = _hardest_loop(table, features, labels, rate)
     np.testing.assert_allclose(hard, hardest, atol=1e-12)

@@ -20,12 +20,14 @@ class GlobalNetwork(nn.Module):
     False. Raises ``InputError`` for an unknown backbone, and for a size of images that
     it does not take.
 
-    >>> network = GlobalNetwork("resnet_tiny")
+    >>> network = GlobalNetwork("resnet_micro")
     >>> images = jnp.zeros((4, 64, 32, 3))
-    >>> variables = network.init(jax.random.key(0), images, train=False)
-    >>> features = network.apply(variables, images, train=False)
+    >>> init = jax.jit(network.init, static_argnames="train")
+    >>> apply = jax.jit(network.apply, static_argnames="train")
+    >>> variables = init(jax.random.key(0), images, train=False)
+    >>> features = apply(variables, images, train=False)
     >>> features.global_features.shape, features.patches.shape
-    ((4, 256), (0, 4, 0))
+    ((4, 16), (0, 4, 0))
     """
 
     backbone: str

@@ -129,12 +129,14 @@ def build(
     Raises ``InputError`` for an unknown backbone or patch generator, and for U or d
     below 1; ``apply`` and ``init`` raise it where U does not divide the map's rows.
 
-    >>> network = build("resnet_tiny", num_patches=2, patch_dim=8)
+    >>> network = build("resnet_micro", num_patches=2, patch_dim=8)
     >>> images = jnp.zeros((4, 64, 32, 3))
-    >>> variables = network.init(jax.random.key(0), images, train=False)
-    >>> features = network.apply(variables, images, train=False)
+    >>> init = jax.jit(network.init, static_argnames="train")
+    >>> apply = jax.jit(network.apply, static_argnames="train")
+    >>> variables = init(jax.random.key(0), images, train=False)
+    >>> features = apply(variables, images, train=False)
     >>> features.global_features.shape, features.patches.shape
-    ((4, 256), (2, 4, 8))
+    ((4, 16), (2, 4, 8))
 
     Source: the FGU paper, sections 3.1 and 3.3; PCB (Sun et al. 2018) for the stripes.
     """

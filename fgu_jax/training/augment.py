@@ -52,7 +52,8 @@ def augment(
       float [B, H, W, 3] in 0..1.
 
     >>> keys = jax.random.split(jax.random.key(0), 2)
-    >>> augment(keys, jnp.ones((2, 8, 4, 3)), color_jitter=0.5).shape
+    >>> compiled = jax.jit(augment, static_argnames="color_jitter")
+    >>> compiled(keys, jnp.ones((2, 8, 4, 3)), color_jitter=0.5).shape
     (2, 8, 4, 3)
     """
     count = 1 + _CROP + _JITTER + _ERASING

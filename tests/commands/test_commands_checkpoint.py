@@ -54,6 +54,7 @@ def test_a_checkpoint_that_is_cut_short(run_command, copied, tmp_path, kept):
     assert not (tmp_path / "exported").exists()
 
 
+@pytest.mark.usefixtures("small_heap")
 def test_any_file_cut_to_half_is_refused_or_not_needed(copied, trained_run):
     folder, network = copied
     expected = read_run(trained_run.directory)[1]

@@ -1,6 +1,6 @@
 """Batch normalisation against Flax's: values, gradients, statistics and types."""
 
-from functools import partial
+from functools import cache, partial
 
 import flax.linen as nn
 import jax
@@ -43,17 +43,22 @@ def drawn_variables(layer, x):
     )
 
 
-def result_and_gradients(layer, variables, x, weights):
-    """(output, new statistics), then the gradients by parameters and by input."""
+@cache
+def compiled(layer):
+    """A layer with its gradients, compiled once for each shape."""
 
-    def value(params, x):
+    def value(params, x, statistics, weights):
         out, new = layer.apply(
-            variables | {"params": params}, x, mutable=["batch_stats"]
+            statistics | {"params": params}, x, mutable=["batch_stats"]
         )
         return jnp.sum(jnp.sin(out.astype(weights.dtype)) * weights), (out, new)
 
-    run = jax.jit(jax.grad(value, argnums=(0, 1), has_aux=True))
-    gradients, result = run(variables["params"], x)
+    return jax.jit(jax.grad(value, argnums=(0, 1), has_aux=True))
+
+
+def result_and_gradients(layer, variables, x, weights):
+    """(output, new statistics), then the gradients by parameters and by input."""
+    gradients, result = compiled(layer)(variables["params"], x, variables, weights)
     return result, gradients
 
 

@@ -33,6 +33,7 @@ def _every_file(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.usefixtures("small_heap")
 def test_a_file_cut_short_anywhere_is_refused_or_not_needed(saved):
     refused = 0
     for path in _every_file(saved / "6"):
@@ -45,6 +46,7 @@ def test_a_file_cut_short_anywhere_is_refused_or_not_needed(saved):
     assert_is(restore(saved)[0], 6)
 
 
+@pytest.mark.usefixtures("small_heap")
 def test_a_flipped_byte_anywhere_is_refused_or_not_needed(saved):
     rng = np.random.default_rng(0)
     refused = 0

@@ -1,11 +1,17 @@
 """Augmentation: a function of (seed, epoch, row), within range, and off where off."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fgu_jax.training import augment
+
+
+def augmented(keys, images, **options):
+    return jax.jit(functools.partial(augment.augment, **options))(keys, images)
 
 
 def _images(count=6, height=24, width=12):
@@ -24,9 +30,9 @@ EVERYTHING = {"color_jitter": 0.5, "erasing": 1.0}
 
 def test_an_image_is_changed_alike_wherever_it_stands_in_a_batch():
     images = _images()
-    whole = augment.augment(_keys(np.arange(6)), images, **EVERYTHING)
+    whole = augmented(_keys(np.arange(6)), images, **EVERYTHING)
     rows = np.array([4, 1])
-    part = augment.augment(_keys(rows), images[rows], **EVERYTHING)
+    part = augmented(_keys(rows), images[rows], **EVERYTHING)
     np.testing.assert_allclose(part, whole[rows], atol=1e-6)
 
 
@@ -34,20 +40,20 @@ def test_an_image_is_changed_alike_wherever_it_stands_in_a_batch():
 def test_another_epoch_or_seed_changes_it_otherwise(other):
     images = _images()
     rows = np.arange(6)
-    a = augment.augment(_keys(rows), images)
-    b = augment.augment(_keys(rows, **other), images)
+    a = augmented(_keys(rows), images)
+    b = augmented(_keys(rows, **other), images)
     assert np.abs(a - b).max(axis=(1, 2, 3)).min() > 0.01
 
 
 def test_nothing_asked_changes_nothing():
     images = _images()
-    got = augment.augment(_keys(np.arange(6)), images, crop=False, flip=False)
+    got = augmented(_keys(np.arange(6)), images, crop=False, flip=False)
     np.testing.assert_array_equal(got, images)
 
 
 def test_flip_mirrors_about_half_of_the_images():
     images = jnp.tile(_images(1), (200, 1, 1, 1))
-    got = augment.augment(_keys(np.arange(200)), images, crop=False)
+    got = augmented(_keys(np.arange(200)), images, crop=False)
     mirrored = np.array(jnp.all(got == images[:, :, ::-1], axis=(1, 2, 3)))
     same = np.array(jnp.all(got == images, axis=(1, 2, 3)))
     assert (mirrored ^ same).all()
@@ -132,7 +138,7 @@ def test_a_shifted_image_is_cut_from_a_black_frame():
 
 def test_a_shift_goes_in_place_of_a_crop_and_moves_nothing_else():
     images, keys = _images(), _keys(np.arange(6))
-    plain = augment.augment(keys, images, crop=False, flip=False)
+    plain = augmented(keys, images, crop=False, flip=False)
     np.testing.assert_array_equal(plain, images)
-    moved = augment.augment(keys, images, crop=False, flip=False, pad=2)
+    moved = augmented(keys, images, crop=False, flip=False, pad=2)
     assert (np.asarray(moved) != np.asarray(images)).any(axis=(1, 2, 3)).sum() > 3
