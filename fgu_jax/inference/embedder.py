@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from fgu_jax._version import __version__
-from fgu_jax.config import Config, fields_of
+from fgu_jax.config import FIELDS, Config, fields_of
 from fgu_jax.data import Images, ImageSet, given, open_images
 from fgu_jax.data.images import describe_bad
 from fgu_jax.errors import InputError
@@ -19,6 +19,10 @@ from fgu_jax.inference.passes import BLOCK, PARTS, Embedding
 from fgu_jax.inference.trained import read_trained
 from fgu_jax.parallel.mesh import make_mesh, replicate
 from fgu_jax.progress import Progress
+
+# Fields that came after the first digests of networks: out of them at their default, so
+# that what was kept under those is still found.
+_LATER = ("pooling", "resize")
 
 
 class Embedder:
@@ -39,9 +43,9 @@ class Embedder:
     def __init__(
         self, config: Config, variables: dict[str, Any], step: int | None = None
     ):
-        known_by = [getattr(config, name) for name in fields_of("network")]
-        if config.resize != "squash":  # so that older digests stay
-            known_by.append(config.resize)
+        first = [name for name in fields_of("network") if name not in _LATER]
+        others = [k for k in _LATER if getattr(config, k) != FIELDS[k].default]
+        known_by = [getattr(config, name) for name in (*first, *others)]
         self._prepare(config, build_network(config), variables, known_by)
         self.step = step
 

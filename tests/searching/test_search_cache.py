@@ -1,6 +1,7 @@
 """Search: features that are kept, and whose they are."""
 
 import dataclasses
+import hashlib
 import os
 import re
 import sqlite3
@@ -17,6 +18,7 @@ from search_folders import (
 )
 
 from fgu_jax import searching
+from fgu_jax._version import __version__
 from fgu_jax.config import presets
 from fgu_jax.inference.embedder import Embedder
 from fgu_jax.searching import features
@@ -181,3 +183,16 @@ def test_a_network_is_known_by_its_weights_and_shape():
         Embedder(larger, same).identity,
     ]
     assert len({known, *found}) == 4
+
+
+def test_what_was_kept_before_a_field_came_is_still_found():
+    """By the digest of the first version, which knew eight fields of a network."""
+    config = presets.resolve({"preset": "quick"})
+    weights = {"params": {"w": np.arange(6.0, dtype=np.float32)}, "batch_stats": {}}
+    fields = ["resnet_tiny", 64, 32, 4, 64, "stripes", False, "float32"]
+    first = hashlib.blake2b(repr((__version__, fields)).encode(), digest_size=16)
+    first.update(b"['params']['w'] float32" + weights["params"]["w"].tobytes())
+    assert Embedder(config, weights).identity == first.hexdigest()
+    for change in ({"pooling": "gem"}, {"resize": "pad"}):
+        other = dataclasses.replace(config, **change)
+        assert Embedder(other, weights).identity != first.hexdigest()

@@ -263,7 +263,7 @@ def _optional(devices, name):
             means = memory.means_by_cluster(state.cluster_memory, state.labels)
             state = state.replace(cluster_memory=means)
         options = OPTIONS[name]
-        config = Config(flip=False, **options)
+        config = Config(flip=False, crop=False, **options)
         network = _network(AXIS, jnp.float64)
         one = step.make_train_step(network, sgd(variables), config, N // B)
         train_step = step.mapped_train_step(one, mesh)
