@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from fgu_jax.config import TRACED, Config
 from fgu_jax.data import Images
 from fgu_jax.parallel import processes
+from fgu_jax.parallel.allocation import Growth
 from fgu_jax.parallel.mesh import shard_batch, shard_own
 from fgu_jax.progress import Progress
 from fgu_jax.training.health import FiniteLosses
@@ -77,11 +78,12 @@ class Epochs:
         """
         order = self._order(epoch, jax.device_get(state.labels))
         before = (epoch - 1) * len(order)
-        finite = FiniteLosses(epoch)
+        finite, growth = FiniteLosses(epoch), Growth()
         what = f"epoch {epoch}"
         dispatches = self._run(state, order, int(state.step) - before, stop)
         for done, count, now, losses in dispatches:
             state = now
+            growth.look()
             if finite.push(before + done - count + 1, losses):
                 progress(done, len(order), what)
         finite.check()

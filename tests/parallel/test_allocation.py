@@ -5,8 +5,10 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from fgu_jax.parallel import allocation
 from fgu_jax.parallel.allocation import keep_freed_memory
 
 PROGRAM = """
@@ -69,8 +71,7 @@ def test_a_machine_with_an_accelerator_is_left_alone(monkeypatch):
 
 HOLES = """
 import numpy as np
-from fgu_jax.parallel import machine
-from fgu_jax.parallel.allocation import give_back, keep_freed_memory
+from fgu_jax.parallel.allocation import give_back, keep_freed_memory, resident
 keep_freed_memory()
 step = np.ones(200 << 20, np.uint8)
 above = np.ones(1 << 20, np.uint8)
@@ -79,17 +80,42 @@ stays = np.ones(50 << 20, np.uint8)  # in its place, which is too small from now
 if {given_back}:
     give_back()
 again = np.ones(200 << 20, np.uint8)
-print(int(machine.told("/proc/self/status", "VmRSS:").split()[0]) >> 10)
+print(resident() >> 10)
 """
+
+
+def _mebibytes(program):
+    env = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
+    env.pop("GLIBC_TUNABLES", None)
+    return int(subprocess.check_output([sys.executable, "-c", program], env=env))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
 def test_what_no_longer_fits_is_given_back():
-    env = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
-    env.pop("GLIBC_TUNABLES", None)
+    kept, given = (_mebibytes(HOLES.format(given_back=x)) for x in (False, True))
+    assert kept - given > 100  # of the 150 MiB that nothing is in
 
-    def resident(given_back):
-        program = [sys.executable, "-c", HOLES.format(given_back=given_back)]
-        return int(subprocess.check_output(program, env=env, text=True))
 
-    assert resident(False) - resident(True) > 100  # of the 150 MiB that nothing is in
+def test_within_an_epoch_it_is_given_back_where_the_process_grows(monkeypatch):
+    given, now = [], [0]
+    monkeypatch.setitem(allocation._state, "keeps", True)
+    monkeypatch.setattr(allocation, "resident", lambda: now[0])
+    monkeypatch.setattr(allocation, "give_back", lambda: given.append(now[0]))
+    growth = allocation.Growth()
+    # After the first step; then three say what is usual, and after a growth three more.
+    for now[0] in (900, 400, 700, 1000, 1100, 1300, 1301, 900, 1600, 1600, 2000, 2081):
+        growth.look()
+    assert given == [900, 1301, 2081]
+    monkeypatch.setitem(allocation._state, "keeps", False)
+    growth = allocation.Growth()
+    for now[0] in (1, 1, 1, 9):
+        growth.look()
+    assert len(given) == 3
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="no /proc")
+def test_resident_memory_is_what_was_touched():
+    before = allocation.resident()
+    touched = np.ones(64 << 20, np.uint8)
+    assert allocation.resident() - before > 60 << 10
+    assert touched.all()
