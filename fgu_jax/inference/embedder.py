@@ -20,9 +20,12 @@ from fgu_jax.inference.trained import read_trained
 from fgu_jax.parallel.mesh import make_mesh, replicate
 from fgu_jax.progress import Progress
 
-# Fields that came after the first digests of networks: out of them at their default, so
-# that what was kept under those is still found.
-_LATER = ("pooling", "resize")
+# What the first digests of networks were of. Any field that came later is in them only
+# where it is not at its default, so that what was kept under older ones is still found.
+_FIRST = (
+    *("backbone", "image_height", "image_width", "num_patches", "patch_dim"),
+    *("patch_generator", "neck", "precision"),
+)
 
 
 class Embedder:
@@ -43,9 +46,11 @@ class Embedder:
     def __init__(
         self, config: Config, variables: dict[str, Any], step: int | None = None
     ):
-        first = [name for name in fields_of("network") if name not in _LATER]
-        others = [k for k in _LATER if getattr(config, k) != FIELDS[k].default]
-        known_by = [getattr(config, name) for name in (*first, *others)]
+        known_by = [getattr(config, name) for name in _FIRST]
+        for name in (*fields_of("network"), "resize"):
+            value = getattr(config, name)
+            if name not in _FIRST and value != FIELDS[name].default:
+                known_by.append(f"{name}={value}")
         self._prepare(config, build_network(config), variables, known_by)
         self.step = step
 
