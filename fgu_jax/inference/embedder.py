@@ -101,7 +101,10 @@ class Embedder:
           InputError: images of another type or shape, an unknown part.
         """
         self.check_part(part)
-        listed = images if given.is_one_array(images) else given.as_list(images)
+        in_one = given.is_one_array(images)
+        if in_one and images.shape[1:3] == self.size:
+            return self._parts(images, (part,), progress)[part]
+        listed = images if in_one else given.as_list(images)
         rows = np.empty((len(listed), *self.size, 3), np.uint8)
         for row, image in enumerate(listed):
             rows[row] = given.sized(

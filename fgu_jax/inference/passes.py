@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from fgu_jax.data import Images, StreamedImages
+from fgu_jax.networks import for_cpu
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.machine import cores
 from fgu_jax.parallel.mesh import AXIS, map_over_devices, shard_batch, shard_own
@@ -19,7 +20,6 @@ from fgu_jax.progress import Progress
 
 PARTS = ("fused", "global", "local")  # the best of them first
 BLOCK = 64  # images in a compiled call, whatever the number asked for at once
-_FEW = 16  # of them that go through the network together on a CPU
 _MOST_AT_ONCE = 8  # blocks, whatever the cores: each holds maps of some images
 STATISTICS_IMAGES = 4096
 
@@ -45,8 +45,9 @@ class Embedding:
         on_cpu = mesh.devices.flat[0].platform == "cpu"
         self._at_once = min(cores(), _MOST_AT_ONCE) if on_cpu and mesh.size == 1 else 1
         self._programs: dict[tuple, jax.stages.Compiled] = {}
+        network, few = for_cpu(network) if on_cpu else (network, None)
         self._embed = map_over_devices(
-            make_embed_step(network, few=_FEW if on_cpu else None),
+            make_embed_step(network, few=few),
             mesh,
             in_specs=(P(), P(AXIS)),
             out_specs=(P(AXIS), P(None, AXIS)),

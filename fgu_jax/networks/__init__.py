@@ -8,7 +8,7 @@ from fgu_jax.networks.backbones import (
     global_dim,
     images_at_once,
 )
-from fgu_jax.networks.embedding import GlobalNetwork
+from fgu_jax.networks.embedding import GlobalNetwork, for_cpu
 from fgu_jax.networks.network import (
     PATCH_GENERATORS,
     Features,
@@ -27,6 +27,7 @@ __all__ = [
     "build",
     "check_num_patches",
     "feature_map_size",
+    "for_cpu",
     "frozen_parameters",
     "global_dim",
     "images_at_once",

@@ -3,8 +3,8 @@
 ``BACKBONES`` are trained; ``FOUNDATIONS`` give features as they were published.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,7 @@ from fgu_jax.networks.vit import VisionTransformer, patch_grid
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+TOGETHER = 16  # images at once through a network at rest on a CPU, whose cache is small
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Backbone:
     make: Callable[..., nn.Module]  # dtype, param_dtype, axis_name, bn_momentum, name
     channels: int  # of the last stage, D
     halvings: int  # layers of stride 2
+    for_cpu: Mapping[str, Any] = field(default_factory=dict)  # of make, at rest there
+    together: int = TOGETHER
     mean: tuple[float, float, float] = IMAGENET_MEAN  # of pixels in 0..1, RGB
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -39,6 +42,7 @@ class Foundation:
     make: Callable[..., nn.Module]  # dtype, param_dtype, name; images to [B, channels]
     channels: int  # of the class token, D
     heads: int
+    together: int = TOGETHER
     mean: tuple[float, float, float] = IMAGENET_MEAN  # of pixels in 0..1, RGB
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -99,6 +103,8 @@ BACKBONES = MappingProxyType(
             make=EfficientNetLite,
             channels=HEAD_FEATURES,
             halvings=4,
+            for_cpu={"few": 2},
+            together=8,
             mean=(127 / 255,) * 3,
             std=(128 / 255,) * 3,
         ),

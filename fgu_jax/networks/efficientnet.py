@@ -5,6 +5,7 @@ squeeze-and-excitation, ReLU6 for swish, stem and head of fixed width. Padding i
 TensorFlow's ``SAME``, which for a stride of 2 on an even size is one-sided.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -37,6 +38,7 @@ LITE0 = (
     Stage(1, 3, 1, 6, 320),
 )
 STEM_FEATURES, HEAD_FEATURES = 32, 1280
+_EARLY = 5  # blocks whose maps are large and hold few channels
 
 
 class DepthwiseConv(nn.Module):
@@ -89,7 +91,10 @@ class InvertedBottleneck(nn.Module):
 class EfficientNetLite(nn.Module):
     """Normalised images ``[B,H,W,3]`` to the feature map ``[B,h,w,1280]``.
 
-    No stochastic depth: a training step draws nothing at random.
+    No stochastic depth: a training step draws nothing at random. With ``few``, so many
+    images at a time go through the stem and the first blocks, where their number
+    divides B: on a CPU, whose cache holds the maps of so many. It is for a network at
+    rest; the map differs by rounding.
     """
 
     stages: tuple[Stage, ...] = LITE0
@@ -98,6 +103,7 @@ class EfficientNetLite(nn.Module):
     axis_name: str | None = None
     bn_momentum: float = 0.9
     bn_group: int | None = None
+    few: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -110,15 +116,41 @@ class EfficientNetLite(nn.Module):
             group=self.bn_group,
             **types,
         )
-        x = Conv(STEM_FEATURES, 3, 2, same=True, name="conv_stem", **types)(x)
-        x = nn.relu6(norm(name="bn0")(x))
-        number = 0
-        for stage in self.stages:
-            for repeat in range(stage.repeats):
-                strides = stage.strides if repeat == 0 else 1
-                x = InvertedBottleneck(
-                    stage, strides, types, norm, name=f"blocks_{number}"
-                )(x)
-                number += 1
+        blocks = [
+            (stage, stage.strides if repeat == 0 else 1)
+            for stage in self.stages
+            for repeat in range(stage.repeats)
+        ]
+
+        def through(x: jax.Array, part: slice) -> jax.Array:
+            for number in range(len(blocks))[part]:
+                stage, strides = blocks[number]
+                name = f"blocks_{number}"
+                x = InvertedBottleneck(stage, strides, types, norm, name=name)(x)
+            return x
+
+        def early(x: jax.Array) -> jax.Array:
+            how = {"same": True, "by_taps": self.few is not None, **types}
+            x = Conv(STEM_FEATURES, 3, 2, name="conv_stem", **how)(x)
+            x = nn.relu6(norm(name="bn0")(x))
+            return through(x, slice(_EARLY))
+
+        if self.few is None or len(x) % self.few:
+            x = early(x)
+        else:
+            x = _by_few(self, early, x, self.few)
+        x = through(x, slice(_EARLY, None))
         x = Conv(HEAD_FEATURES, name="conv_head", **types)(x)
         return nn.relu6(norm(name="bn1")(x))
+
+
+def _by_few(
+    module: nn.Module, layers: Callable[[jax.Array], jax.Array], x: jax.Array, few: int
+) -> jax.Array:
+    """What layers of a module give, so many images at a time."""
+    parts = x.reshape(-1, few, *x.shape[1:])
+    over = nn.scan(
+        lambda _, carry, part: (carry, layers(part)), variable_broadcast=True
+    )
+    _, y = over(module, None, parts)
+    return y.reshape(len(x), *y.shape[2:])

@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fgu_jax.networks.backbones import Backbone, find_embedding
+from fgu_jax.networks.backbones import TOGETHER, Backbone, find_embedding
 from fgu_jax.networks.heads import unit, widen
-from fgu_jax.networks.network import Features
+from fgu_jax.networks.network import Features, Network
 
 
 class GlobalNetwork(nn.Module):
@@ -31,6 +31,7 @@ class GlobalNetwork(nn.Module):
     """
 
     backbone: str
+    on_cpu: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Features:
@@ -43,10 +44,26 @@ class GlobalNetwork(nn.Module):
         mean, std = (
             jnp.asarray(x, wide).reshape(1, 1, 1, 3) for x in (spec.mean, spec.std)
         )
-        backbone = spec.make(name="backbone", **types)
+        layout = spec.for_cpu if isinstance(spec, Backbone) and self.on_cpu else {}
+        backbone = spec.make(name="backbone", **layout, **types)
         images = (images - mean) / std
         if isinstance(spec, Backbone):
             pooled = jnp.mean(widen(backbone(images, train=False)), axis=(1, 2))
         else:
             pooled = backbone(images)
         return Features(unit(pooled), jnp.zeros((0, len(pooled), 0), pooled.dtype))
+
+
+def for_cpu(network: Any) -> tuple[Any, int]:
+    """A network, laid out for a CPU's cache in evaluation mode where it is one of ours.
+
+    Args:
+      network: a Flax module that gives ``Features``.
+
+    Returns:
+      A module over the same parameters, whose features differ by rounding; how many
+      images go through it together.
+    """
+    if not isinstance(network, (Network, GlobalNetwork)):
+        return network, TOGETHER
+    return network.clone(on_cpu=True), find_embedding(network.backbone).together

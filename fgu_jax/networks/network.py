@@ -36,6 +36,7 @@ class Network(nn.Module):
     BatchNorm uses the batch (over ``axis_name`` the global one), and
     ``mutable=["batch_stats"]`` returns the new running statistics too. ``train_heads``
     sets the mode of neck and heads apart from the backbone's, which ``train`` decides.
+    ``on_cpu`` lays an evaluation pass out for a CPU's cache, over the same parameters.
     """
 
     backbone: str
@@ -49,6 +50,7 @@ class Network(nn.Module):
     axis_name: str | None
     bn_momentum: float
     bn_group: int | None
+    on_cpu: bool = False
 
     @nn.compact
     def __call__(
@@ -64,11 +66,13 @@ class Network(nn.Module):
             "param_dtype": self.param_dtype,
             "axis_name": self.axis_name,
         }
+        layout = spec.for_cpu if self.on_cpu and not train else {}
         backbone = spec.make(
             dtype=self.dtype,
             bn_momentum=self.bn_momentum,
             bn_group=self.bn_group,
             name="backbone",
+            **layout,
             **shared,
         )
         feature_map = widen(backbone((images - mean) / std, train=train))
