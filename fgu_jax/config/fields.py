@@ -336,6 +336,12 @@ class Config:
     alone: Literal["kept", "left_out"] = _jaccard(
         "kept", "jaccard: an image in no cluster is one of its own, or not learnt from"
     )
+    unsure_left_out: float = _jaccard(
+        0.0,
+        "jaccard: share of the images in clusters, least sure of theirs, that are not "
+        "learnt from until the next time",
+        fraction=True,
+    )
     merge_fraction: float = _by_number(
         0.05, "gamma: a merge step removes gamma N clusters", fraction=True
     )

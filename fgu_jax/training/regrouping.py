@@ -243,16 +243,18 @@ def _by_neighbourhoods(
         known = None if first else float(independence)
         found, most = clustering.self_paced(found, tight, loose, most=known)
     found = clustering.with_those_alone(found)
-    if config.alone == "left_out":
-        found = without_those_alone(found)
-    return Grouped(found, np.float32(most))
+
+    def confidence() -> np.ndarray:
+        return clustering.standing(graph, found).confidence
+
+    return Grouped(_learnt_from(config, found, confidence), np.float32(most))
 
 
 def _honouring(
     config: Config, features: np.ndarray, epoch: int, together: Together
 ) -> np.ndarray:
     """Clusters of average linkage that honour links and tracks: ``clustering``."""
-    found = clustering.clustering(
+    made = clustering.clustering(
         features,
         max_distance=config.merges_up_to(epoch),
         k1=config.k1,
@@ -260,8 +262,42 @@ def _honouring(
         tracks=together.tracks,
         must_link=together.must_link,
         cannot_link=together.cannot_link,
-    ).labels
-    return without_those_alone(found) if config.alone == "left_out" else found
+    )
+    return _learnt_from(config, made.labels, lambda: made.standing.confidence)
+
+
+def _learnt_from(
+    config: Config, labels: np.ndarray, confidence: Callable[[], np.ndarray]
+) -> np.ndarray:
+    """The clusters int32 [N] less the images that are not learnt from now."""
+    if config.unsure_left_out:
+        labels = without_the_unsure(labels, confidence(), config.unsure_left_out)
+    return without_those_alone(labels) if config.alone == "left_out" else labels
+
+
+def without_the_unsure(
+    labels: np.ndarray, confidence: np.ndarray, share: float
+) -> np.ndarray:
+    """Int32 [N], dense: the images least sure of their cluster are in none.
+
+    Args:
+      labels: int32 [N], dense; images alone in theirs are not counted and stay.
+      confidence: float [N], as of ``clustering.standing``.
+      share: of the images in clusters of two or more, 0..1; the first row of equals.
+
+    >>> labels = np.array([0, 0, 1, 2, 2, 2])
+    >>> confidence = np.array([0.9, 0.9, 0, 0.7, 0.2, 0.8])
+    >>> without_the_unsure(labels, confidence, 0.4).tolist()
+    [0, 0, 1, -1, -1, 2]
+    """
+    together = np.flatnonzero(np.bincount(labels)[labels] > 1)
+    order = together[np.argsort(confidence[together], kind="stable")]
+    kept = labels.copy()
+    kept[order[: int(share * len(order))]] = LEFT_OUT
+    there = np.unique(kept[kept >= 0])
+    number = np.full(labels.max() + 1, LEFT_OUT, np.int32)
+    number[there] = np.arange(len(there))
+    return np.where(kept >= 0, number[kept], LEFT_OUT).astype(np.int32)
 
 
 def without_those_alone(labels: np.ndarray) -> np.ndarray:

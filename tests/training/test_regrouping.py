@@ -114,6 +114,32 @@ def test_images_alone_are_left_out_or_kept():
     assert set(left[~alone].tolist()) == set(range(left.max() + 1))
 
 
+@pytest.mark.parametrize("alone", ["kept", "left_out"])
+def test_images_least_sure_of_their_cluster_are_left_out(alone):
+    x = _features()
+    x[:3] = np.eye(8, dtype="f4")[:3] * [[1], [-1], [1]]
+    config = dataclasses.replace(JACCARD, max_distance=0.4, alone=alone)
+    every = _new(dataclasses.replace(config, alone="kept"), x)
+    confidence = clustering.standing(_graph(x), every).confidence
+    many = np.bincount(every)[every] > 1
+    left = _new(dataclasses.replace(config, unsure_left_out=0.3), x)
+    # Of those in no cluster nobody asks how sure they are.
+    wanted = np.zeros(N, bool)
+    rows = np.flatnonzero(many)
+    wanted[
+        rows[np.argsort(confidence[rows], kind="stable")[: int(0.3 * many.sum())]]
+    ] = 1
+    if alone == "left_out":
+        there = ~wanted & many
+        wanted = ~there | (np.bincount(every[there], minlength=N)[every] == 1)
+    np.testing.assert_array_equal(left == -1, wanted)
+    pairs = left[~wanted][:, None] == left[~wanted][None, :]
+    np.testing.assert_array_equal(
+        pairs, every[~wanted][:, None] == every[~wanted][None, :]
+    )
+    assert set(left[~wanted].tolist()) == set(range(left.max() + 1))
+
+
 def test_dbscan_keeps_or_leaves_out_its_noise():
     config = dataclasses.replace(JACCARD, merge_criterion="dbscan", max_distance=0.5)
     kept = _new(config, _features())

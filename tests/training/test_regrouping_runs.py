@@ -32,6 +32,7 @@ ANEW = {
     "patch_loss": "clusters",
     "teacher": 0.9,
     "alone": "left_out",
+    "unsure_left_out": 0.1,
     "use_cameras": True,
     "backgrounds": 3,
     "refine": 0.5,

@@ -58,6 +58,17 @@ def test_those_alone_are_left_out_of_honoured_clusters_too():
     assert (found == -1).any()
 
 
+def test_the_unsure_are_left_out_of_honoured_clusters_too():
+    x = _features()
+    answers = Answers(pairs((0, 1)), pairs(), {})
+    every = _new(JACCARD, x, together=Together(answers))
+    config = dataclasses.replace(JACCARD, unsure_left_out=0.25)
+    found = _new(config, x, together=Together(answers))
+    many = np.bincount(every)[every] > 1
+    assert (found == -1).sum() == int(0.25 * many.sum()) > 5
+    assert (found[~many] >= 0).all()
+
+
 @pytest.fixture
 def photos(tmp_path):
     """24 pictures of six colours in bursts of two, and a table of them."""
