@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fgu_jax.errors import InputError as InputError
     from fgu_jax.inference.embedder import Embedder as Embedder
     from fgu_jax.inference.embedder import load as load
-    from fgu_jax.training.loop import Run as Run
+    from fgu_jax.training.finish import Run as Run
     from fgu_jax.training.loop import fit as fit
     from fgu_jax.training.pretrain import pretrain as pretrain
 
@@ -23,7 +23,7 @@ _LAZY = {
     "Config": "config",
     "Embedder": "inference.embedder",
     "InputError": "errors",
-    "Run": "training.loop",
+    "Run": "training.finish",
     "fit": "training.loop",
     "load": "inference.embedder",
     "pretrain": "training.pretrain",

@@ -8,8 +8,8 @@ from fgu_jax.ablation.scores import METRICS, Score, scores, verdicts
 from fgu_jax.ablation.tables import DATASETS, Table
 from fgu_jax.config import Config
 from fgu_jax.data.leaks import LeakCheck
+from fgu_jax.evaluation.results import best_epoch
 from fgu_jax.runs.labels import told, used
-from fgu_jax.training.loop import best_epoch
 
 _OF_LEAK_CHECK = {field.name for field in dataclasses.fields(LeakCheck)}
 _NAMES = {"rank1": "Rank-1", "mAP": "mAP"}

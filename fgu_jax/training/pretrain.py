@@ -29,8 +29,8 @@ from fgu_jax.progress import bar
 from fgu_jax.runs import folder, labels
 from fgu_jax.training import checks, supervised
 from fgu_jax.training.epoch import Epochs
+from fgu_jax.training.finish import Run
 from fgu_jax.training.images import read_dataset
-from fgu_jax.training.loop import Run
 from fgu_jax.training.session import Session, open_session
 from fgu_jax.training.shape import shaped
 from fgu_jax.training.start import first_variables

@@ -2,8 +2,7 @@
 
 import pytest
 
-from fgu_jax.evaluation.results import rows
-from fgu_jax.training.loop import best_epoch
+from fgu_jax.evaluation.results import best_epoch, rows
 
 
 def _history(*figures):

@@ -22,9 +22,9 @@ from saved_states import (
 )
 
 from fgu_jax.errors import InputError, NotWritten
+from fgu_jax.evaluation.results import best_epoch
 from fgu_jax.runs import arrays as digests
 from fgu_jax.runs.checkpoints import Checkpoints
-from fgu_jax.training.loop import best_epoch
 
 
 def test_the_newest_and_the_best_stay(tmp_path):

@@ -11,7 +11,7 @@ from fgu_jax.config import Config, presets
 from fgu_jax.data import Settings, load_dataset
 from fgu_jax.errors import InputError
 from fgu_jax.parallel.mesh import make_mesh
-from fgu_jax.training import checks, loop, regrouping, session
+from fgu_jax.training import checks, finish, loop, regrouping, session
 from fgu_jax.training.backgrounds import by_background
 from fgu_jax.training.images import open_data
 
@@ -87,7 +87,7 @@ def test_views_are_cameras_and_then_backgrounds(dataset, tmp_path, monkeypatch):
         return regrouping.regroup(*arguments, views=views, **rest)
 
     monkeypatch.setattr(session, "regroup", regroup)
-    monkeypatch.setattr(loop, "centred", lambda x, *of: at_the_end.append(of) or x)
+    monkeypatch.setattr(finish, "centred", lambda x, *of: at_the_end.append(of) or x)
     images = open_data(Config(image_height=32, image_width=16), dataset, None).images
     behind = by_background(images, 3, seed=0)
     cameras = dataset.train_labels.cameras
