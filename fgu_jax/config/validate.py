@@ -38,6 +38,11 @@ def validate(config: Config) -> None:
         raise InputError(
             "global_weight and patch_weight are both 0: nothing would be learnt"
         )
+    if config.unsure_left_out == 1:
+        raise InputError(
+            "unsure_left_out is 1.0: no image of a cluster would be learnt from; give "
+            "less, such as 0.2"
+        )
     if config.clustering == "kmeans" and config.memory_at_merge == "memory":
         raise InputError(
             "memory_at_merge is 'memory' with clustering 'kmeans', whose clusters are "

@@ -192,8 +192,12 @@ def _agreement(
 
 def clusters_a_merge(config: Config, num_images: int) -> int:
     """n = floor(gamma N), the clusters that a merge step removes."""
-    # A decimal gamma such as 0.29 of 100 is 28.999... in binary.
-    return int(np.floor(config.merge_fraction * num_images + 1e-9))
+    return _of_count(config.merge_fraction, num_images)
+
+
+def _of_count(share: float, count: int) -> int:
+    """floor(share count); a decimal such as 0.29 of 100 is 28.999... in binary."""
+    return int(np.floor(share * count + 1e-9))
 
 
 def kmeans_clusters(config: Config, num_images: int) -> int:
@@ -293,11 +297,8 @@ def without_the_unsure(
     together = np.flatnonzero(np.bincount(labels)[labels] > 1)
     order = together[np.argsort(confidence[together], kind="stable")]
     kept = labels.copy()
-    kept[order[: int(share * len(order))]] = LEFT_OUT
-    there = np.unique(kept[kept >= 0])
-    number = np.full(labels.max() + 1, LEFT_OUT, np.int32)
-    number[there] = np.arange(len(there))
-    return np.where(kept >= 0, number[kept], LEFT_OUT).astype(np.int32)
+    kept[order[: _of_count(share, len(order))]] = LEFT_OUT
+    return _dense(kept)
 
 
 def without_those_alone(labels: np.ndarray) -> np.ndarray:
@@ -306,8 +307,14 @@ def without_those_alone(labels: np.ndarray) -> np.ndarray:
     >>> without_those_alone(np.array([0, 1, 2, 1])).tolist()
     [-1, 0, -1, 0]
     """
-    kept = np.bincount(labels[labels >= 0], minlength=1) > 1
-    number = np.where(kept, np.cumsum(kept) - 1, LEFT_OUT)
+    size = np.bincount(labels[labels >= 0], minlength=1)
+    return _dense(np.where(size[labels] > 1, labels, LEFT_OUT))
+
+
+def _dense(labels: np.ndarray) -> np.ndarray:
+    """Int32 [N]: clusters that have an image left, in their order; -1 stays."""
+    kept = np.bincount(labels[labels >= 0], minlength=1) > 0
+    number = np.cumsum(kept) - 1
     return np.where(labels >= 0, number[labels], LEFT_OUT).astype(np.int32)
 
 

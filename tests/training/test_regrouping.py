@@ -8,7 +8,9 @@ import pytest
 
 from fgu_jax import clustering
 from fgu_jax.clustering.cameras import centred
-from fgu_jax.config import Config
+from fgu_jax.config import Config, presets
+from fgu_jax.config.validate import validate
+from fgu_jax.errors import InputError
 from fgu_jax.handcrafted import lomo
 from fgu_jax.merging import merge_clusters
 from fgu_jax.parallel.mesh import make_mesh
@@ -138,6 +140,18 @@ def test_images_least_sure_of_their_cluster_are_left_out(alone):
         pairs, every[~wanted][:, None] == every[~wanted][None, :]
     )
     assert set(left[~wanted].tolist()) == set(range(left.max() + 1))
+
+
+def test_the_unsure_are_never_all_images():
+    given = {"preset": "quick", "unsure_left_out": 1}
+    with pytest.raises(InputError, match=r"unsure_left_out is 1\.0: .* such as 0\.2"):
+        validate(presets.resolve(given))
+
+
+def test_a_decimal_share_is_counted_as_it_is_written():
+    labels = np.zeros(100, np.int32)
+    left = regrouping.without_the_unsure(labels, np.arange(100.0), 0.29)
+    assert (left == -1).sum() == 29
 
 
 def test_dbscan_keeps_or_leaves_out_its_noise():
