@@ -10,6 +10,7 @@ from small_run import SMALL_RUN
 from fgu_jax import ablation
 from fgu_jax.ablation import runs, write
 from fgu_jax.config import presets
+from fgu_jax.config.located import located
 from fgu_jax.training import loop
 
 BASE = presets.resolve(SMALL_RUN)
@@ -56,11 +57,11 @@ def without_training(monkeypatch) -> Trained:
         folder = config.directory
         if len(made) >= made.stop_after:
             folder.mkdir(parents=True)
-            (folder / "config.json").write_text(config.to_json())
+            (folder / "config.json").write_text(located(config).to_json())
             raise KeyboardInterrupt
         made.append((folder.name, config.resume))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(config.to_json())
+        (folder / "config.json").write_text(located(config).to_json())
         value = 0.5 + 0.01 * config.seed + 0.1 * (config.attract_weight > 0)
         lines = [
             {"epoch": epoch, "clusters": 5, **figures(value, value)}

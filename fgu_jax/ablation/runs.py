@@ -14,6 +14,7 @@ from pathlib import Path
 from fgu_jax.ablation.tables import SET_BY_TABLE, Table
 from fgu_jax.config import Config, fields_of, values
 from fgu_jax.config.effects import figures_key, without_effect
+from fgu_jax.config.located import located
 from fgu_jax.data import Dataset
 from fgu_jax.errors import InputError, InUse
 from fgu_jax.parallel.mesh import make_mesh
@@ -120,12 +121,13 @@ def finished(planned: Planned) -> Finished | None:
     folder = planned.config.directory
     if not (folder / "config.json").exists():
         return None
-    old = values.load(folder / "config.json")
+    old = located(values.load(folder / "config.json"))
+    asked = located(planned.config)
     names = (f.name for f in dataclasses.fields(Config) if f.name not in SET_BY_TABLE)
     differs = [
-        f"{name} {getattr(old, name)!r}, now {getattr(planned.config, name)!r}"
+        f"{name} {getattr(old, name)!r}, now {getattr(asked, name)!r}"
         for name in names
-        if getattr(old, name) != getattr(planned.config, name)
+        if getattr(old, name) != getattr(asked, name)
     ]
     if differs:
         raise InputError(

@@ -17,6 +17,7 @@ from fgu_jax.commands.command_line import (
     Parser,
     add_cache_flag,
     add_config_flags,
+    for_this_machine,
     given_fields,
 )
 from fgu_jax.config import Config
@@ -92,6 +93,8 @@ def ablate(arguments: argparse.Namespace) -> None:
     drawn = given.get("dataset", Config.dataset) == "synthetic"
     if of_paper and drawn and "preset" not in given:
         given["preset"] = "quick-2026-11"
+    if not of_paper:
+        given |= for_this_machine(given)
     base = presets.resolve(given)
     table = _table(arguments, base, given)
     if base.method in HANDCRAFTED:
@@ -109,8 +112,10 @@ def ablate(arguments: argparse.Namespace) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from fgu_jax.ablation import write
+    from fgu_jax.training.shape import shaped
 
     console = Console(highlight=False, soft_wrap=True)
+    base, _ = shaped(base, None, console)  # once: all runs have the same network
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     total = len(table.settings) * arguments.seeds
     hidden = not console.is_terminal

@@ -165,6 +165,18 @@ def test_a_run_with_other_settings_is_not_taken(tmp_path, trained):
     assert len(trained) == 2
 
 
+def test_data_may_lie_at_a_relative_path(tmp_path, trained, monkeypatch):
+    # A run's own configuration keeps it absolute.
+    monkeypatch.chdir(tmp_path)
+    base = dataclasses.replace(BASE, data_dir="here")
+    table(2, tmp_path / "out", num_seeds=1, base=base)
+    table(2, tmp_path / "out", num_seeds=1, base=base)
+    assert len(trained) == 2
+    elsewhere = dataclasses.replace(BASE, data_dir="there")
+    with pytest.raises(InputError, match=r"data_dir '.*here', now '.*there'"):
+        table(2, tmp_path / "out", num_seeds=1, base=elsewhere)
+
+
 def test_a_figure_is_drawn_while_the_table_grows(tmp_path, trained):
     path = table(6, tmp_path, num_seeds=1)
     text = path.read_text()
