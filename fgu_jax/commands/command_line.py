@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import io
 import sys
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
@@ -75,11 +76,13 @@ def add_field_flag(
 ) -> None:
     """The flag of one field of ``Config``; ``shown`` stands behind its help."""
     boolean = TYPES[name] is bool
+    named = typing.get_args(TYPES[name])
+    a_choice = typing.get_origin(TYPES[name]) is typing.Literal
     parser.add_argument(
         f"--{name}",
         help=(TRAITS[name].help + shown).replace("%", "%%"),
         default=argparse.SUPPRESS,
-        metavar="BOOL" if boolean else "VALUE",
+        metavar="|".join(named) if a_choice else "BOOL" if boolean else "VALUE",
         nargs="?" if boolean else None,
         const="true" if boolean else None,
     )
@@ -136,13 +139,15 @@ def given_fields(arguments: argparse.Namespace) -> dict[str, str]:
 
 def for_this_machine(given: Mapping[str, str]) -> dict[str, str]:
     """The preset of one's own images on a machine without an accelerator, and told."""
-    if given.get("dataset") != "folder" or not given.keys().isdisjoint(
-        ("preset", "method")
-    ):
+    from fgu_jax.config.methods import HANDCRAFTED
+    from fgu_jax.config.presets import ON_CPU
+
+    if given.get("dataset") != "folder" or "preset" in given:
+        return {}
+    if given.get("method") in HANDCRAFTED:  # nothing of a preset is asked for
         return {}
     import jax
 
-    from fgu_jax.config.presets import ON_CPU
     from fgu_jax.parallel import processes
 
     if jax.default_backend() != "cpu":

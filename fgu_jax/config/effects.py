@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fgu_jax.config.fields import FIELDS, TRAITS, Config, fields_of
+from fgu_jax.config.traits import Not
 from fgu_jax.errors import InputError
 
 
@@ -16,7 +17,8 @@ def ruled_out(config: Config) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, of in TRAITS.items():
         for decides, value in of.unless.items():
-            if getattr(config, decides) == value:
+            has = getattr(config, decides)
+            if has != value.value if isinstance(value, Not) else has == value:
                 found.setdefault(decides, []).append(name)
     return dict(sorted(found.items()))
 
@@ -62,7 +64,7 @@ def without_effect(config: Config) -> frozenset[str]:
     found = {name for names in ruled_out(config).values() for name in names}
     merges = config.clustering == "merge"
     never = not any(map(config.regroups_after, range(config.epochs + 1)))
-    if never or (merges and config.global_weight == 0):
+    if never or (merges and not config.learns_clusters):
         found.update(fields_of("merging", "regrouping"))
     if never and merges and config.attract_start == "merge":  # which never comes
         found.update(("attract_weight", "centres"))

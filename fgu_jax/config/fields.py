@@ -11,7 +11,7 @@ import typing
 from pathlib import Path
 from typing import Literal
 
-from fgu_jax.config.traits import Traits, field
+from fgu_jax.config.traits import Not, Traits, field
 
 _host = functools.partial(field, compiled=False)  # no program depends on it
 _data = functools.partial(_host, of="data")
@@ -22,14 +22,19 @@ _by_number = functools.partial(
     _host, of="merging", unless={"clustering": "kmeans", "distance": "jaccard"}
 )
 _regrouping = functools.partial(_host, of="regrouping")
-_kmeans = functools.partial(_host, unless={"clustering": "merge"})
-_jaccard = functools.partial(_host, of="regrouping", unless={"distance": "euclid"})
-_attracted = functools.partial(field, unless={"attract_weight": 0, "global_weight": 0})
-_patch = functools.partial(field, unless={"patch_weight": 0})
-_pedal = functools.partial(field, unless={"patch_weight": 0, "patch_loss": "clusters"})
-_of_clusters = functools.partial(
-    field, unless={"patch_weight": 0, "global_weight": 0, "patch_loss": "pedal"}
+_kmeans = functools.partial(_host, of="clusters", unless={"clustering": "merge"})
+_jaccard = functools.partial(
+    _host, of="regrouping", unless={"clustering": "kmeans", "distance": "euclid"}
 )
+_clusters = functools.partial(field, of="clusters")
+_attracted = functools.partial(
+    _clusters, unless={"attract_weight": 0, "global_weight": 0}
+)
+_patch = functools.partial(_clusters, unless={"patch_weight": 0})
+_pedal = functools.partial(
+    _clusters, unless={"patch_weight": 0, "patch_loss": "clusters"}
+)
+_pretraining = functools.partial(field, of="pretraining")
 _shared = functools.partial(_host, of="shared untrained")
 
 
@@ -64,7 +69,10 @@ class Config:
         None, "evaluate on K identities taken out of the training split", least=2
     )
     difficulty: float = _data(
-        0.35, "synthetic: 0 to 1, how alike and how disturbed", fraction=True
+        0.35,
+        "synthetic: 0 to 1, how alike and how disturbed",
+        fraction=True,
+        unless={"dataset": Not("synthetic")},
     )
     skip_bad: bool = _data(False, "go on without images that cannot be read")
 
@@ -162,7 +170,9 @@ class Config:
     lr_drop_epoch: int | None = field(
         50, "epoch after which the rate drops, or none", least=1
     )
-    lr_drop_factor: float = field(0.1, "by this factor", least=0)
+    lr_drop_factor: float = field(
+        0.1, "by this factor", least=0, unless={"lr_drop_epoch": None}
+    )
     warmup_epochs: int = field(
         0, "epochs over which the rate rises from a hundredth", least=0
     )
@@ -190,7 +200,7 @@ class Config:
         fraction=True,
     )
 
-    global_weight: float = field(
+    global_weight: float = _clusters(
         1.0,
         "of L_g in eq (7); 0 leaves the global branch out",
         group="Losses",
@@ -198,18 +208,18 @@ class Config:
         traced=True,
     )
     temperature: float = field(
-        0.1, "tau of eq (1)", above=0, unless={"global_weight": 0}
+        0.1, "tau of eq (1)", above=0, unless={"learns_clusters": False}
     )
-    last_temperature: float | None = field(
+    last_temperature: float | None = _clusters(
         None,
         "tau from the end of last_temperature_epoch on; by equal ratios till then",
         above=0,
-        unless={"global_weight": 0},
+        unless={"learns_clusters": False},
     )
-    last_temperature_epoch: int = field(
+    last_temperature_epoch: int = _clusters(
         1, "when it is reached", least=1, unless={"last_temperature": None}
     )
-    attract_weight: float = field(
+    attract_weight: float = _clusters(
         0.5, "beta of eq (4)", least=0, traced=True, unless={"global_weight": 0}
     )
     attract_start: Literal["merge", "always"] = _attracted(
@@ -218,46 +228,49 @@ class Config:
     centres: Literal["merge", "epoch", "memory"] = _attracted(
         "merge", "c of eq (3) is taken at a merge, after every epoch, or is V"
     )
-    patch_weight: float = field(
+    patch_weight: float = _clusters(
         0.8, "lambda of eq (7); 0 leaves the local branch out", least=0, traced=True
     )
     patch_loss: Literal["pedal", "clusters"] = _patch(
         "pedal", "of patches: PEDAL, or the repelled loss with a W row a cluster"
     )
-    refine: float = _of_clusters(
+    refine: float = _clusters(
         0.0,
         "share of the patches' predictions in the target of v (PPLR: 0.5)",
         fraction=True,
+        unless={"patch_weight": 0, "patch_loss": "pedal", "global_weight": 0},
     )
-    smooth_patches: float = _of_clusters(
+    smooth_patches: float = _clusters(
         0.0,
         "how far the target of a patch that disagrees with v is smoothed (PPLR: 1)",
         fraction=True,
+        unless={"patch_weight": 0, "patch_loss": "pedal"},
     )
     scale: float = _pedal(15.0, "s of eq (6): 15, and 5 on duke and msmt17", above=0)
     num_neighbors: int = _pedal(15, "k of eq (6)", least=1)
     patch_rate: float = _pedal(0.1, "m, how fast the patch memory moves", fraction=True)
-    memory_rows: Literal["clusters", "images"] = field(
+    memory_rows: Literal["clusters", "images"] = _clusters(
         "clusters",
         "V has a row a cluster, or an image: a cluster's is then their mean (SpCL)",
         unless={"global_weight": 0},
     )
-    memory_rate: float = field(
+    memory_rate: float = _clusters(
         0.5, "share of a row of V that a new feature takes", fraction=True
     )
-    memory_update: Literal["each", "hardest"] = field(
+    memory_update: Literal["each", "hardest"] = _clusters(
         "each", "V takes each image of a batch, or each cluster's least alike"
     )
     memory_start: Literal["features", "zeros"] = _host(
         "features",
         "cluster memory before the first merge (zeros: as BUC)",
+        of="clusters",
         unless={"global_weight": 0, "clustering": "kmeans"},
     )
 
-    label_smoothing: float = field(
+    label_smoothing: float = _pretraining(
         0.1, "pretraining: share of a label that all identities have", fraction=True
     )
-    triplet_margin: float | None = field(
+    triplet_margin: float | None = _pretraining(
         None,
         "pretraining: of the batch-hard triplet loss on the global feature, or none",
         least=0,
@@ -356,14 +369,16 @@ class Config:
     memory_at_merge: Literal["features", "memory"] = _regrouping(
         "features",
         "V after a merge: means of features, or of the rows of V before",
-        unless={"global_weight": 0, "memory_rows": "images"},
+        unless={"learns_clusters": False, "memory_rows": "images"},
     )
     merge_features: Literal["global", "fused", "memory"] = _regrouping(
         "global",
         "what is compared: the global feature, the patches' too, or V of images",
     )
     clustering: Literal["merge", "kmeans"] = _host(
-        "merge", "clusters merge; or k-means makes them anew, at first and then (PUL)"
+        "merge",
+        "clusters merge; or k-means makes them anew, at first and then (PUL)",
+        of="clusters",
     )
     kmeans_clusters: int | None = _kmeans(
         None, "K of k-means; default 750 of every 12,936 images", least=2
@@ -403,12 +418,16 @@ class Config:
         "warn", "when clusters or features go wrong; what is not finite always stops"
     )
     watch_cluster_share: float = _kept(
-        0.2, "share of the images that is too much for one cluster", fraction=True
+        0.2,
+        "share of the images that is too much for one cluster",
+        fraction=True,
+        of="clusters",
     )
     watch_spread: float = _kept(
         0.05,
         "share of their first spread below which features have collapsed",
         fraction=True,
+        of="clusters",
     )
     devices: int | None = field(
         None, "how many devices; default all", least=1, resumable=True, of="untrained"
@@ -458,6 +477,12 @@ class Config:
         if epoch == 0 and self.clustering == "kmeans":
             return True
         return changes and self.merges_after(epoch)
+
+    @property
+    def learns_clusters(self) -> bool:
+        """Whether a loss tells clusters apart: of the global feature, or of patches."""
+        of_patches = self.patch_weight > 0 and self.patch_loss == "clusters"
+        return self.global_weight > 0 or of_patches
 
     @property
     def refines(self) -> bool:

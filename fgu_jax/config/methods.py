@@ -47,14 +47,10 @@ _WITHOUT_CLUSTERS: dict[str, Any] = {
     "shard_tables": False,
     "report": False,
 }
-_OF_CLUSTERS = frozenset(fields_of("merging", "regrouping")) | {
-    *("global_weight", "attract_weight", "attract_start", "centres"),
-    *("patch_weight", "patch_loss", "scale", "num_neighbors", "patch_rate"),
-    *("memory_rate", "memory_update", "memory_start"),
-    *("clustering", "kmeans_clusters", "reliability"),
-    *("watch_cluster_share", "watch_spread"),
-    *_WITHOUT_CLUSTERS,
+_OF_CLUSTERS = frozenset(fields_of("merging", "regrouping", "clusters")) | {
+    *_WITHOUT_CLUSTERS
 }
+_PRETRAINING = frozenset(fields_of("pretraining"))
 
 _OF_TRAINING = frozenset(FIELDS) - {*fields_of("data", "untrained")}
 
@@ -258,14 +254,19 @@ def refuse_unused(method: str, given: Mapping[str, Any]) -> None:
     fgu_jax.errors.InputError: --method=lomo trains nothing: leave epochs out
     """
     of = METHODS[method]
+    unused = of.unused if method == SUPERVISED else of.unused | _PRETRAINING
     wrong = [
         name
         for name, value in given.items()
-        if name in of.unused and of.fields.get(name, FIELDS[name].default) != value
+        if name in unused and of.fields.get(name, FIELDS[name].default) != value
     ]
     if not wrong:
         return
-    why = "trains nothing" if method in HANDCRAFTED else "does not merge clusters"
+    why = "does not merge clusters"
+    if _PRETRAINING.issuperset(wrong):
+        why = "learns without labels, pretrain.py with them"
+    if method in HANDCRAFTED:
+        why = "trains nothing"
     if method == SUPERVISED:
         why = "learns from labels and makes no clusters"
     raise InputError(f"--method={method} {why}: leave {', '.join(wrong)} out")

@@ -91,10 +91,8 @@ _TUNED: dict[str, Any] = {
     "eval_every": 4,
 }
 
-# A CPU, and images of any proportions: ``tuned`` as it was measured, on a network and
-# a size that two cores can train.
-_LAPTOP: dict[str, Any] = {
-    **_TUNED,
+# A CPU, and images of any proportions: a network and a size that two cores can train.
+_FOR_TWO_CORES: dict[str, Any] = {
     "backbone": "efficientnet_lite0",
     "image_shape": "data",
     "image_height": 128,
@@ -102,6 +100,9 @@ _LAPTOP: dict[str, Any] = {
     "num_patches": 4,
     "patch_dim": 128,
 }
+
+# ``tuned`` as it was measured.
+_LAPTOP: dict[str, Any] = {**_TUNED, **_FOR_TWO_CORES}
 
 # A run of ``tuned`` or ``laptop`` goes on, by --init, at twice the height and width.
 # The network is better than what is made by hand by then; the distance has opened.
@@ -149,6 +150,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick-2026-11": _QUICK_MERGING,
     "tuned-2026-11": _TUNED_MERGING,
 }
+# What methods that merge on stand on, where a preset makes clusters anew.
+_MERGING: dict[str, dict[str, Any]] = {
+    "quick": _QUICK_MERGING,
+    "tuned": _TUNED_MERGING,
+    "laptop": {**_TUNED_MERGING, **_FOR_TWO_CORES},
+}
 ON_CPU = "laptop"
 """The preset of a folder of one's own where there is no accelerator."""
 
@@ -193,11 +200,9 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
         raise InputError(unknown("preset", preset, PRESETS))
     method = given.get("method", Config.method)
     methods.refuse_unused(method, given)
-    base = PRESETS[preset]
+    base = _base(preset, method)
     if {"image_height", "image_width"} & given.keys():
         base = {**base, "image_shape": "given"}
-    if methods.METHODS[method].merging:
-        base = PRESETS.get(f"{preset}-2026-11", base)
     config = Config(
         **{
             **base,
@@ -208,3 +213,17 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
     )
     refuse_without_effect(config, given)
     return config
+
+
+def _base(preset: str, method: str) -> dict[str, Any]:
+    """A preset's fields, as the method stands on them."""
+    fields = PRESETS[preset]
+    anew = fields.get("merge_from") == "images"
+    if not (methods.METHODS[method].merging and anew):
+        return fields
+    if preset not in _MERGING:
+        raise InputError(
+            f"preset is {preset!r}, whose clusters are made anew, and "
+            f"--method={method} merges on: give {', '.join(_MERGING)} or paper"
+        )
+    return _MERGING[preset]

@@ -5,6 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 
+@dataclasses.dataclass(frozen=True)
+class Not:
+    """In ``unless``: any value but this one."""
+
+    value: Any
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Traits:
     """What is true of a field; every list of fields is made from these.
@@ -19,7 +26,8 @@ class Traits:
       compiled: programs may depend on it. A field that is so needlessly costs a
         compilation; one that is wrongly not would cost a result.
       traced: the step takes it as a number, so that one program serves all its values.
-      unless: other fields with a value that leaves this one without effect.
+      unless: other fields, or properties, of the configuration with a value (or
+        ``Not`` one) that leaves this field without effect.
       of: where it belongs, in words of ``ROOMS``.
     """
 
@@ -44,6 +52,8 @@ ROOMS = {
     "network": "what features depend on, beside the weights",
     "merging": "how clusters merge",
     "regrouping": "when images get other clusters, and what from",
+    "clusters": "how clusters are learnt from: losses, memories, the watch",
+    "pretraining": "how labels are learnt from",
     "folder": "what is kept; no figure depends on it",
     "shared": "all runs of a table have the same, as they do of data",
     "untrained": "methods that train nothing look at it, as they do at data",

@@ -129,9 +129,9 @@ def never_merges(config: Config) -> str | None:
     'no clusters will merge: epochs is 5, merge_start 8'
     >>> never_merges(Config(epochs=5, merge_start=8, merge_fraction=0.0))
     """
-    wanted = config.merge_fraction > 0 and config.global_weight > 0 and config.epochs
-    if config.distance == "jaccard":
-        wanted = config.global_weight > 0 and config.epochs
+    by_number = config.distance == "euclid"
+    wanted = config.learns_clusters and config.epochs
+    wanted = wanted and (config.merge_fraction > 0 or not by_number)
     if not wanted or config.clustering == "kmeans":
         return None
     if any(map(config.merges_after, range(config.epochs + 1))):

@@ -153,8 +153,12 @@ def test_in_a_process_of_its_own(tmp_path):
 def test_own_images_without_an_accelerator(run_command, monkeypatch, name, hand):
     taken = []
     monkeypatch.setattr(fgu_jax, hand, taken.append)
-    for given in ([], ["--preset=quick"]):
+    asked = [[], ["--preset=quick"]]
+    if name == "train":  # of methods too, but those that train nothing
+        asked += [["--method=spcl"], ["--method=lomo"]]
+    for given in asked:
         assert run_command(name, "--dataset=folder", "--data_dir=x", *given)[0] == 0
-    assert [config.preset for config in taken] == ["laptop", "quick"]
+    presets = ["laptop", "quick", "laptop", "paper"]
+    assert [config.preset for config in taken] == presets[: len(asked)]
     assert run_command(name, "--dataset=synthetic")[0] == 0
     assert taken[-1].preset == "quick"

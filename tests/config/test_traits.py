@@ -35,7 +35,7 @@ def test_lists_of_fields_agree():
     assert not figures & (MAY_CHANGE_ON_RESUME | NOT_COMPILED)
     assert ablation.SET_BY_TABLE <= {*fields_of("folder")} <= MAY_CHANGE_ON_RESUME
     for of in TRAITS.values():
-        assert of.unless.keys() <= FIELDS.keys()
+        assert of.unless.keys() <= {*FIELDS, "learns_clusters"}
 
 
 def test_features_are_known_by_the_same_fields_in_the_same_order():
@@ -55,6 +55,8 @@ def test_features_are_known_by_the_same_fields_in_the_same_order():
         ({"clustering": "kmeans"}, {"merge_fraction", "memory_start", "size_penalty"}),
         ({"epochs": 5}, {"merge_stop", "merge_criterion", "attract_weight", "centres"}),
         ({"global_weight": 0.0}, {"temperature", "merge_features", "attract_weight"}),
+        ({"lr_drop_epoch": None}, {"lr_drop_factor"}),
+        ({"dataset": "market1501"}, {"difficulty"}),
     ],
 )
 def test_fields_without_effect_given_another(changes, without):
@@ -65,3 +67,20 @@ def test_fields_without_effect_given_another(changes, without):
     assert not found & changes.keys()
     other = dataclasses.replace(config, momentum=0.5)
     assert figures_key(config) != figures_key(other)
+
+
+def test_k_means_looks_at_no_neighbourhoods():
+    jaccard = Config(distance="jaccard", merge_from="images")
+    means = dataclasses.replace(jaccard, clustering="kmeans")
+    of_neighbourhoods = {"k1", "max_distance", "alone", "unsure_left_out"}
+    assert not of_neighbourhoods & without_effect(jaccard)
+    assert of_neighbourhoods <= without_effect(means)
+
+
+def test_patches_that_learn_clusters_need_no_global_branch():
+    config = Config(global_weight=0.0, patch_loss="clusters")
+    found = without_effect(config)
+    of_clusters = {"temperature", "memory_at_merge", "smooth_patches", "merge_stop"}
+    assert not found & of_clusters
+    assert {"refine", "attract_weight", "memory_rows"} <= found
+    assert of_clusters - {"smooth_patches"} <= without_effect(Config(global_weight=0.0))

@@ -91,6 +91,21 @@ def test_spcl_is_itself_under_every_preset():
         presets.resolve(given)
 
 
+def test_methods_that_merge_on_are_themselves_under_every_preset():
+    for preset in {*presets.PRESETS} - {"larger"}:
+        given = {"dataset": "folder", "preset": preset}
+        buc, paul, pul = (
+            presets.resolve(given | {"method": name}) for name in ("buc", "paul", "pul")
+        )
+        assert {c.distance for c in (buc, paul, pul)} == {"euclid"}
+        assert {c.handcrafted for c in (buc, paul, pul)} == {"none"}
+        assert (buc.merge_from, buc.size_penalty > 0) == ("clusters", True)
+        assert (paul.patch_loss, pul.clustering) == ("pedal", "kmeans")
+        size = (buc.backbone, buc.image_shape)
+        of_preset = presets.resolve(given)
+        assert size == (of_preset.backbone, of_preset.image_shape)
+
+
 def test_default_folders_do_not_collide():
     folders = {
         str(presets.resolve({"method": name}).directory) for name in methods.METHODS
@@ -102,6 +117,8 @@ def test_default_folders_do_not_collide():
 def test_all_settings_are_fields_with_values_they_take():
     for name in methods.METHODS:
         for preset in presets.PRESETS:
+            if preset == "larger" and methods.METHODS[name].merging:
+                continue  # refused
             config = presets.resolve({"method": name, "preset": preset})
             assert config.method == name
         assert methods.METHODS[name].unused <= set(FIELDS)
@@ -120,6 +137,14 @@ def test_all_settings_are_fields_with_values_they_take():
         ),
         ({"global_weight": 0, "patch_weight": 0}, "nothing would be learnt"),
         ({"method": "paul", "patch_weight": 0}, "nothing would be learnt"),
+        ({"method": "buc", "preset": "larger"}, "--method=buc merges on: give quick"),
+        ({"triplet_margin": 0.3}, "fgu learns without labels, pretrain.py with them"),
+        ({"method": "supervised", "last_temperature": 0.02}, "leave last_temperature"),
+        ({"method": "supervised", "memory_rows": "images"}, "leave memory_rows out"),
+        (
+            {"dataset": "market1501", "difficulty": 0.9},
+            "difficulty is 0.9, which does nothing with dataset 'market1501'",
+        ),
         ({"reliability": 1.5}, "reliability is 1.5"),
         ({"kmeans_clusters": 1}, "kmeans_clusters is 1"),
         (
