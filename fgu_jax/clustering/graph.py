@@ -11,7 +11,7 @@ from fgu_jax.clustering import approximate
 from fgu_jax.clustering.cameras import centred
 from fgu_jax.clustering.encoding import encode, shared_graph
 from fgu_jax.clustering.neighbours import nearest_lists, on_cpu
-from fgu_jax.clustering.scale import REACH, neighbours_alike
+from fgu_jax.clustering.scale import REACH, pictures_alike
 from fgu_jax.errors import InputError
 from fgu_jax.retrieval.protocol import as_features, as_labels
 
@@ -32,7 +32,8 @@ class Graph:
       similarities: float32 csr [N, N].
       k1, k2: as used: those given, lowered to what N images have, or the data's.
       alike: how many neighbours of an image are of its individual, by the step that
-        the neighbours show; None where none stands out, or ``k1`` was given.
+        the neighbours show, or those of fewer images; None where none stands out, or
+        ``k1`` was given.
       step: how high that step is; 0 where ``k1`` was given.
       recall: share of the true neighbours that were found: 1 but for very many images
         on a CPU (``approximate``).
@@ -62,8 +63,9 @@ def neighbour_graph(
       s(i, j) = shared / (2 - shared).
 
     Where ``k1`` is not given it comes from the data: 1.15 times the pictures that an
-    individual has by ``neighbours_alike``, 23 where no step is seen (below 1,500 images
-    fewer, down to 6).
+    individual has by ``pictures_alike``, but no more than 100, which serve individuals
+    with hundreds; 23 where no step is seen (below 1,500 images fewer, down to 6, and
+    below 25 images about the root of their number).
 
     Args:
       features: float [N, D], of any length; compared at unit length, in float32.
@@ -111,14 +113,10 @@ def graph_of(
     if count < 2:
         return Graph(sp.csr_array((count, count), dtype=np.float32), 1, 1, None, 0.0)
     reach = REACH if k1 is None else max(k1, (k2 or 1) - 1)
-    reach, recall = min(reach, count - 1), 1.0
-    if count >= approximate.FROM and on_cpu() and approximate.installed():
-        lists, recall = approximate.approximate_lists(unit, reach)
-    else:
-        lists = nearest_lists(unit, reach)
+    lists, recall = _lists(unit, min(reach, count - 1))
     alike, step = None, 0.0
     if k1 is None:
-        alike, step = neighbours_alike(lists)
+        alike, step = pictures_alike(unit, lists, lambda *of: _lists(*of)[0])
         # A few images hold no large groups.
         few = max(_FEW, count // _INDIVIDUALS)
         usual = min(_USUAL, few, math.isqrt(count))
@@ -128,6 +126,13 @@ def graph_of(
     k2 = min(k2, lists.shape[1])
     encoding = encode(unit, lists, k1, k2)
     return Graph(shared_graph(encoding), k1, k2, alike, step, recall)
+
+
+def _lists(unit: np.ndarray, reach: int) -> tuple[np.ndarray, float]:
+    """``nearest_lists``, and the share of true neighbours in them."""
+    if len(unit) >= approximate.FROM and on_cpu() and approximate.installed():
+        return approximate.approximate_lists(unit, reach)
+    return nearest_lists(unit, reach), 1.0
 
 
 def unit_features(features: ArrayLike) -> np.ndarray:

@@ -6,6 +6,8 @@ So the share of mutual neighbours among those newly met steps down past n - 1. I
 counted in pairs and, as three agree by chance less easily, in triangles.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -13,6 +15,13 @@ from fgu_jax.clustering.encoding import listed
 
 REACH = 100
 """Neighbours that are looked at: steps are seen up to half as far."""
+_THINNED = 4  # times fewer images at each further look
+_FEWEST = 60  # images, of which nothing would be seen
+_FAR = REACH // 8  # up to here the look before has seen all steps
+_FAR_HEIGHT = 0.1  # what is no individual shows up to 0.04 on weak features
+_FAR_SAMPLE = 1024
+_EDGE = 0.45 * REACH
+_OTHER = 1.5  # times as many pictures are another step
 _SAMPLE = 4096  # images that are looked at: enough for two decimals
 _ERRORS = 1.5  # times 1 / sqrt(images): three standard errors of a mean share
 _STEADY = 8  # places from which on a step needs no more height than any
@@ -20,7 +29,51 @@ _CLEAR = 0.5  # a step of this height needs no more images
 _TABLE = 1 << 22  # entries of a table of ranks
 
 
-def neighbours_alike(lists: np.ndarray) -> tuple[float | None, float]:
+def pictures_alike(
+    unit: np.ndarray,
+    lists: np.ndarray,
+    lists_of: Callable[[np.ndarray, int], np.ndarray],
+) -> tuple[float | None, float]:
+    """``neighbours_alike``, of individuals with hundreds of pictures too.
+
+    Of every fourth image an individual has a fourth of its pictures, so that the same
+    number of neighbours shows steps four times as far; and so on, of every sixteenth.
+    Which images, is drawn by a fixed seed. Of the steps that are seen so, the coarsest
+    that is half as high as the highest is taken.
+
+    Args:
+      unit: float32 [N, D], unit rows.
+      lists: int32 [N, k + 1], their ``nearest_lists``.
+      lists_of: of rows and a reach, such lists.
+
+    Returns:
+      As ``neighbours_alike``; k in pictures of all N images.
+    """
+    found = [neighbours_alike(lists)]
+    order = np.random.default_rng(0).permutation(len(unit))
+    times = _THINNED
+    while (count := len(unit) // times) >= _FEWEST:
+        rows = np.sort(order[:count])
+        few = lists_of(unit[rows], min(REACH, count - 1))
+        alike, step = neighbours_alike(few, sample=_FAR_SAMPLE)
+        if alike is not None and alike > _FAR and step >= _FAR_HEIGHT:
+            finer = found[-1][0] or 0.0
+            # Nearly the same place again is less exactly seen than before, but where
+            # that look ended.
+            ended = _EDGE * times / _THINNED
+            if alike * times > _OTHER * finer or finer > ended:
+                found.append((alike * times, step))
+        times *= _THINNED
+    seen = [(alike, step) for alike, step in found if alike is not None]
+    if not seen:
+        return found[0]
+    highest = max(step for _, step in seen)
+    return max((alike, step) for alike, step in seen if step >= highest / 2)
+
+
+def neighbours_alike(
+    lists: np.ndarray, *, sample: int = _SAMPLE
+) -> tuple[float | None, float]:
     """n - 1 where the neighbours show a step, and how high it is.
 
     With f(k) the mutual pairs of an image within k places, plus its mutual triangles
@@ -40,6 +93,7 @@ def neighbours_alike(lists: np.ndarray) -> tuple[float | None, float]:
 
     Args:
       lists: int32 [N, k + 1], of ``nearest_lists``; ``REACH`` of them serve.
+      sample: how many images are looked at.
 
     Returns:
       k, the geometric mean of those about the step where T is nine tenths of the
@@ -54,7 +108,7 @@ def neighbours_alike(lists: np.ndarray) -> tuple[float | None, float]:
     count, reach = len(lists), lists.shape[1] - 1
     if reach < 2:
         return None, 0.0
-    rows = np.arange(min(count, _SAMPLE)) * count // min(count, _SAMPLE)
+    rows = np.arange(min(count, sample)) * count // min(count, sample)
     pairs, triangles = _rises(lists, rows)
     k = np.arange(1, reach // 2 + 1)
     step = _steps(pairs, k) + np.where(k >= 4, _steps(triangles, k), 0)

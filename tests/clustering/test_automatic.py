@@ -30,6 +30,27 @@ def test_the_scale_is_the_pictures_of_an_individual(pictures):
     assert found.num_clusters == scores.num_clusters
 
 
+@pytest.mark.parametrize("pictures", [50, 70, 100, 180, 500])
+def test_individuals_with_more_pictures_than_neighbours_are_looked_at(pictures):
+    features, truth = drawn(2400 // pictures, pictures, spread=0.8)
+    found = clustering(features)
+    assert found.graph.alike == pytest.approx(pictures - 1, rel=0.15)
+    assert found.graph.k1 == min(100, round(1.15 * found.graph.alike))
+    assert compare(truth, found.labels).ari > 0.97
+    assert found.individuals.low <= 2400 // pictures <= found.individuals.high
+
+
+def test_hundreds_of_pictures_in_bursts():
+    # Ten pictures a burst, hardly different; fifteen bursts an individual.
+    features, truth = drawn(12, 15, spread=0.5)
+    bursts = features.repeat(10, axis=0)
+    random = np.random.default_rng(3)
+    bursts = bursts + 0.4 * random.standard_normal(bursts.shape)
+    found = clustering(bursts)
+    assert found.graph.alike == pytest.approx(149, rel=0.15)
+    assert compare(truth.repeat(10), found.labels).ari > 0.97
+
+
 def test_sizes_that_differ():
     sizes = np.random.default_rng(1).integers(4, 30, 60)
     features, truth = drawn(60, sizes)
@@ -74,12 +95,13 @@ def test_pairs_and_triangles_by_loops():
         assert triangles[k] == pytest.approx(three / 45 / max(1, k - 1))
 
 
-def test_scale_of_a_sample(monkeypatch):
+def test_scale_of_a_sample():
     features, _ = drawn(60, 8)
     lists = nearest_lists(features.astype(np.float32), 100)
     whole = neighbours_alike(lists)
-    monkeypatch.setattr("fgu_jax.clustering.scale._SAMPLE", 100)
-    assert neighbours_alike(lists)[0] == pytest.approx(whole[0], rel=0.2)
+    few = neighbours_alike(lists, sample=100)
+    assert few != whole
+    assert few[0] == pytest.approx(whole[0], rel=0.2)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
