@@ -15,11 +15,33 @@ def any_match(query: Labels, gallery: Labels) -> bool:
     >>> any_match(twice.take([0]), twice), any_match(twice.take([0]), twice.take([0]))
     (True, False)
     """
-    protocol = Protocol(
+    protocol = _protocol(query, gallery)
+    return any(len(protocol.of(row)[0]) for row in range(protocol.queries))
+
+
+def any_stranger(query: Labels, gallery: Labels) -> bool:
+    """Whether any query can meet another individual, as ``retrieval.open_set`` asks.
+
+    Images of nobody known are no strangers: nobody can say that they are others.
+
+    >>> twice = Labels(identities=[7, 7, -1], cameras=None)
+    >>> any_stranger(twice.take([0]), twice)
+    False
+    >>> any_stranger(twice.take([0]), Labels(identities=[7, 0], cameras=None))
+    True
+    """
+    protocol = _protocol(query, gallery)
+    ranked = len(protocol.kept)
+    return any(
+        sum(map(len, protocol.of(row))) < ranked for row in range(protocol.queries)
+    )
+
+
+def _protocol(query: Labels, gallery: Labels) -> Protocol:
+    return Protocol(
         *(query.identities, gallery.identities, query.cameras, gallery.cameras, None),
         *(query.copies, gallery.copies),
     )
-    return any(len(protocol.of(row)[0]) for row in range(protocol.queries))
 
 
 def num_ranked(gallery: Labels) -> int:

@@ -21,7 +21,7 @@ from fgu_jax.data import Dataset, canonical_name
 from fgu_jax.data.copies import find_copies
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import REPORTED, of_labels, protocol, rank
-from fgu_jax.evaluation.matches import any_match, num_ranked, why_none
+from fgu_jax.evaluation.matches import any_match, any_stranger, num_ranked, why_none
 from fgu_jax.evaluation.results import COLUMNS
 from fgu_jax.evaluation.tracks import ByTrack
 from fgu_jax.files import whole_file
@@ -111,7 +111,7 @@ def score(
       ``rows``, one a part and way of ranking: ``part``, ``reranked``, rank1, rank5,
       rank10, mAP, mINP as fractions in 0..1, and ``mAP_trapezoid`` or ``mAP_hits``
       where that was asked for second. ``open_set`` has ``retrieval.OpenSet`` by part,
-      for 1 stranger in 100 queries; nothing where the gallery is one identity.
+      for 1 stranger in 100 queries; nothing where no query can meet a stranger.
 
     Raises:
       InputError: the dataset has no labels to evaluate with, or no query has a match;
@@ -142,7 +142,7 @@ def score(
         query, gallery = (split[part] for split in features)
         if tracks is not None:
             query, gallery = tracks(query, gallery)
-        if len(np.unique(labels[1].identities)) > 1:
+        if any_stranger(*labels):
             found_in = retrieval.open_set(query, gallery, **of_labels(*labels))
             searches[part] = found_in._asdict()
         for distances in _rankings(query, gallery, reranking, progress):

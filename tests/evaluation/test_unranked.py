@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from drawn_trees import put
 from small_run import SMALL_RUN
 
 import fgu_jax
@@ -12,6 +13,7 @@ from fgu_jax.data import Labels, Settings, load_dataset
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation import score as scoring
 from fgu_jax.evaluation.judge import Judge
+from fgu_jax.evaluation.matches import any_stranger
 from fgu_jax.training import loop
 
 
@@ -68,3 +70,30 @@ def test_one_match_is_enough(one_camera):
     assert judge.test is not None
     assert Judge(one_camera, 32, 16).test is None
     assert Judge(None, 32, 16).warning is None
+
+
+class _Colours:
+    """Stands for a trained network: its one feature is the mean colour."""
+
+    def of_set(self, images, **_):
+        pixels = images.decode(32, 16).astype(np.float32).mean(axis=(1, 2))
+        return {"fused": pixels / np.linalg.norm(pixels, axis=1, keepdims=True)}
+
+
+def test_images_of_nobody_known_are_no_strangers_to_search_among(tmp_path):
+    rows = [f"{k}.png,{'rex' if k < 2 else ''}" for k in range(6)]
+    for k in range(6):
+        put(tmp_path / "images" / f"{k}.png", k, k)
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["image,identity", *rows]) + "\n")
+    data = load_dataset("folder", data_dir=tmp_path / "images", table=table)
+    found = scoring.score(_Colours(), data)
+    assert found["rows"][0]["mAP"] == 1  # rex's other image is all that is ranked
+    assert found["open_set"] == {}
+
+
+def test_a_copy_under_another_name_is_no_stranger():
+    query = Labels(identities=[1], cameras=None, copies=[0])
+    gallery = Labels(identities=[1, 2], cameras=None, copies=[-1, 0])
+    assert not any_stranger(query, gallery)
+    assert any_stranger(query, dataclasses.replace(gallery, copies=[-1, -1]))
