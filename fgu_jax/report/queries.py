@@ -3,11 +3,12 @@
 import numpy as np
 
 from fgu_jax import retrieval
+from fgu_jax.evaluation.judge import of_labels
 from fgu_jax.report.data import Retrieval
 from fgu_jax.report.sheet import Cell, Mark, Row, draw_rows
 from fgu_jax.report.style import Picture
 from fgu_jax.retrieval import Metrics
-from fgu_jax.retrieval.protocol import UNKNOWN
+from fgu_jax.retrieval.protocol import UNKNOWN, Protocol
 
 QUERIES = 10
 TOP = 10
@@ -32,18 +33,18 @@ def spread_queries(average_precisions: np.ndarray, count: int = QUERIES) -> np.n
 def ranking(test: Retrieval, query: int) -> list[tuple[int, Mark, int]]:
     """The first of a query's gallery: (row, mark, place), with what does not count.
 
-    Images of the query's own identity and camera, and junk, are not counted: they have
-    place 0, and at most ``LEFT_OUT`` of them are listed.
+    Images of the query's own identity and camera, copies of its file, and junk are not
+    counted: they have place 0, and at most ``LEFT_OUT`` of them are listed.
     """
     gallery = test.gallery
     features = test.query.features[query : query + 1]
     nearest = retrieval.search(features, gallery.features, k=len(gallery.names))[0][0]
-    identity = test.query.labels.identities[query]
-    same = gallery.labels.identities == identity
+    protocol = Protocol(
+        **of_labels(test.query.labels.take([query]), gallery.labels), query_rows=None
+    )
+    right, left_out = (protocol.kept[columns] for columns in protocol.of(0))
     ignored = gallery.labels.identities == UNKNOWN
-    cameras = test.query.labels.cameras
-    if cameras is not None and gallery.labels.cameras is not None:
-        ignored |= same & (gallery.labels.cameras == cameras[query])
+    ignored[left_out] = True
     listed: list[tuple[int, Mark, int]] = []
     place = skipped = 0
     for row in nearest:
@@ -55,7 +56,7 @@ def ranking(test: Retrieval, query: int) -> list[tuple[int, Mark, int]]:
                 listed.append((int(row), Mark.LEFT_OUT, 0))
             continue
         place += 1
-        listed.append((int(row), Mark.RIGHT if same[row] else Mark.WRONG, place))
+        listed.append((int(row), Mark.RIGHT if row in right else Mark.WRONG, place))
     return listed
 
 
@@ -87,7 +88,8 @@ def queries(test: Retrieval, metrics: Metrics) -> Picture:
             "(AP), the hardest first, ranked by the fused features. "
             f"{Mark.RIGHT.value} solid border: right. {Mark.WRONG.value} dashed: "
             f"wrong. {Mark.LEFT_OUT.value} dotted: left out of the ranking, for the "
-            f"same identity and camera or as junk; at most {LEFT_OUT} are shown."
+            "same identity and camera, as junk or as a copy of the query's file; at "
+            f"most {LEFT_OUT} are shown."
         ),
         alt=(
             f"{len(chosen)} rows of images: a query, then the first ten of the "

@@ -1,5 +1,6 @@
 """The pictures of a report: what is chosen to be shown, and how it is marked."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -48,6 +49,33 @@ def test_a_ranking_marks_right_wrong_and_left_out():
         (3, mark.LEFT_OUT, 0),
         (0, mark.RIGHT, 2),
     ]
+
+
+def test_copies_of_the_querys_file_are_left_out_as_the_figures_leave_them():
+    query, gallery = (
+        _line([7], [1], [0.0]),
+        # In the order of distance: a copy under another camera, one under another
+        # name, a file that two others have, right.
+        _line([7, 3, 7, 7], [2, 2, 2, 2], [0.1, 0.2, 0.3, 0.4]),
+    )
+    query, gallery = (
+        dataclasses.replace(
+            side, labels=dataclasses.replace(side.labels, copies=np.array(copies))
+        )
+        for side, copies in ((query, [5]), (gallery, [5, 5, 6, -1]))
+    )
+    mark = sheet.Mark
+    test = report.Retrieval(query=query, gallery=gallery)
+    assert queries.ranking(test, 0) == [
+        (0, mark.LEFT_OUT, 0),
+        (1, mark.LEFT_OUT, 0),
+        (2, mark.RIGHT, 1),
+        (3, mark.RIGHT, 2),
+    ]
+    metrics = rank(query.features, gallery.features, query.labels, gallery.labels)
+    assert metrics.first_matches[0] == 1
+    caption = queries.queries(test, metrics).caption
+    assert "or as a copy of the query's file" in caption
 
 
 def test_a_ranking_agrees_with_the_metrics():
