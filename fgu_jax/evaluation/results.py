@@ -58,6 +58,16 @@ def rows(history: list[dict], start: str = "") -> list[tuple[str, dict, str]]:
     return found
 
 
+def name_of_start(config: Config, labels: str) -> str:
+    """What epoch 0 is called in a table, for ``rows``; empty where it is untrained.
+
+    Args:
+      config: the run's.
+      labels: the clause of ``runs.labels.told``; with labels of its own it is no start.
+    """
+    return "start" if config.method == SUPERVISED else labels
+
+
 def ranked_on(config: Config) -> str:
     """What a run's figures are of, in words."""
     held_out = config.holdout_identities
@@ -76,7 +86,7 @@ def print_summary(
 
     ``labels`` is the clause of ``runs.labels.told``.
     """
-    compared = rows(history, "start" if config.method == SUPERVISED else labels)
+    compared = rows(history, name_of_start(config, labels))
     if compared:
         title = ", ".join(
             filter(None, [config.dataset, ranked_on(config), labels, "%"])

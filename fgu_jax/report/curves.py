@@ -168,20 +168,22 @@ def retrieval_by_epoch(history: list[dict]) -> Picture | None:
     )
 
 
-def cmc(metrics: dict[str, Metrics], history: list[dict]) -> Picture:
+def cmc(metrics: dict[str, Metrics], history: list[dict], labels: str = "") -> Picture:
     """The cumulative match characteristic of the trained features.
 
     Args:
       metrics: of ``fused``, ``global`` and ``local``.
       history: whose epoch 0 has the figures to compare with.
+      labels: that the network had at its start, in a clause; empty of none.
     """
     first = history[0]
+    start = "start, fused" if labels else "untrained, fused"
     points = {
-        "untrained, fused": [first.get(f"fused_rank{k}") for k in RANKS],
+        start: [first.get(f"fused_rank{k}") for k in RANKS],
         "colour histogram": [first.get(f"histogram_rank{k}") for k in RANKS],
     }
     if history[-1]["epoch"] == 0:
-        del points["untrained, fused"]
+        del points[start]
 
     def draw(theme: Theme) -> "Figure":
         made = figure(CHART_WIDTH, 3.2)
@@ -211,13 +213,14 @@ def cmc(metrics: dict[str, Metrics], history: list[dict]) -> Picture:
         return made
 
     fused = metrics["fused"]
+    said = f" The run {labels}." if labels and start in points else ""
     skipped = f"; {fused.num_skipped:,} have no match" if fused.num_skipped else ""
     return Picture(
         stem="cmc",
         title="CMC",
         caption=(
             "Share of queries that find a match among the first k of the gallery, over "
-            f"{fused.num_queries:,} queries{skipped}."
+            f"{fused.num_queries:,} queries{skipped}.{said}"
         ),
         alt=(
             "Line chart of the cumulative match characteristic. Fused: "

@@ -6,21 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from fgu_jax.config import Config
-from fgu_jax.evaluation.results import COLUMNS, ranked_on, rows
+from fgu_jax.evaluation.results import COLUMNS, name_of_start, ranked_on, rows
 
 _PICTURES = ("clusters-light.png", "queries-light.png")
 
 
-def html_of_run(directory: Path, config: Config, history: list[dict[str, Any]]) -> str:
+def html_of_run(
+    directory: Path, config: Config, history: list[dict[str, Any]], labels: str = ""
+) -> str:
     """HTML without a script: where the run is, its table, its pictures where there are.
 
     Args:
       directory: the run's folder.
       config: the run's.
       history: one record an epoch.
+      labels: the clause of ``runs.labels.told``; empty of none.
     """
     said = [f"<p>A run of {html.escape(config.dataset)} in {_code(directory)}.</p>"]
-    compared = rows(history)
+    compared = rows(history, name_of_start(config, labels))
     if compared:
         heads = "".join(f"<th>{title}</th>" for title, _ in COLUMNS)
         said.append(

@@ -68,7 +68,7 @@ def _pictures(data: ReportData) -> tuple[dict[str, list[Picture]], dict[str, str
     in_retrieval: list[Picture | None] = [curves.retrieval_by_epoch(data.history)]
     if data.retrieval is not None:
         metrics = _metrics(data)
-        in_retrieval.append(curves.cmc(metrics, data.history))
+        in_retrieval.append(curves.cmc(metrics, data.history, data.labels))
         in_retrieval.append(queries.queries(data.retrieval, metrics["fused"]))
     of_clusters = [groups.largest(data)]
     if of_clusters[0] is None:

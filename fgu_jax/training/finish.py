@@ -30,6 +30,7 @@ class Run:
       history: one record an epoch, as in ``metrics.jsonl``; the last is the result.
       clusters: int32 [N], cluster of each training image, by row.
       names: names of the training images, by row.
+      labels: that the network had, in a clause; empty of none.
     """
 
     directory: Path
@@ -37,12 +38,13 @@ class Run:
     history: list[dict]
     clusters: np.ndarray
     names: tuple[str, ...]
+    labels: str = ""
 
     def _repr_html_(self) -> str:
         """The run as a notebook shows it: figures and pictures."""
         from fgu_jax.report.notebook import html_of_run
 
-        return html_of_run(self.directory, self.config, self.history)
+        return html_of_run(self.directory, self.config, self.history, self.labels)
 
 
 def finish(session: Session) -> Run:
@@ -63,7 +65,7 @@ def finish(session: Session) -> Run:
         must_link=together.must_link,
         cannot_link=together.cannot_link,
     )
-    labels = judge.train_labels
+    labels, had = judge.train_labels, told_of_labels(config, session.labels)
     who = told.suggested(made.labels, labels, session.about.identity_names)
 
     def write_table():
@@ -85,7 +87,7 @@ def finish(session: Session) -> Run:
         tracker.history,
         directory,
         judge.protocol,
-        labels=told_of_labels(config, session.labels),
+        labels=had,
     )
     scores = told.scored(made.labels, labels)
     if session.record is not None:
@@ -100,7 +102,7 @@ def finish(session: Session) -> Run:
         if page is not None:
             tracker.console.print(f"report in {page}", markup=False)
     processes.wait()
-    return Run(directory, config, tracker.history, made.labels, names)
+    return Run(directory, config, tracker.history, made.labels, names, had)
 
 
 def _report(session: Session, made: Clustering) -> Path | None:

@@ -162,13 +162,14 @@ def _first_state(
 def _finish(session: Session, classes: np.ndarray) -> Run:
     """The summary, and how the folder is used."""
     config, tracker = session.config, session.tracker
+    had = labels.told(config, session.labels)
     print_summary(
         tracker.console,
         config,
         tracker.history,
         config.directory,
         session.judge.protocol,
-        labels=labels.told(config, session.labels),
+        labels=had,
     )
     said = f"a start for {command('train')}: --init={config.directory}"
     tracker.console.print(said, markup=False)
@@ -179,6 +180,7 @@ def _finish(session: Session, classes: np.ndarray) -> Run:
         tracker.history,
         classes.astype(np.int32),
         session.names,
+        had,
     )
 
 

@@ -11,7 +11,7 @@ from fgu_jax import report
 from fgu_jax.config import presets
 from fgu_jax.data import Labels
 from fgu_jax.evaluation.judge import rank
-from fgu_jax.report import attention, groups, plane, queries, sheet
+from fgu_jax.report import attention, curves, groups, plane, queries, sheet, style
 
 
 def test_marks_differ_by_more_than_colour():
@@ -145,6 +145,31 @@ def test_affine_windows_are_said_to_have_moved():
     moved = attention.patch_neighbours(report_data(config=config)).caption
     assert "may have moved" in moved
     assert "may have moved" not in attention.patch_neighbours(report_data()).caption
+
+
+def legend(picture):
+    """What the legends of a picture's panels say."""
+    drawn = picture.draw(style.LIGHT)
+    return [
+        text.get_text()
+        for panel in drawn.axes
+        if panel.get_legend() is not None
+        for text in panel.get_legend().get_texts()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "start"),
+    [("", "untrained"), ("started from labels of duke: 2 identities", "start")],
+)
+def test_the_cmc_is_compared_with_what_the_run_started_from(labels, start):
+    data = report_data()
+    query, gallery = data.retrieval.query, data.retrieval.gallery
+    found = rank(query.features, gallery.features, query.labels, gallery.labels)
+    metrics = dict.fromkeys(("fused", "global", "local"), found)
+    picture = curves.cmc(metrics, data.history, labels)
+    assert legend(picture)[3:] == [f"{start}, fused", "colour histogram"]
+    assert picture.caption.endswith(f"The run {labels}." if labels else "queries.")
 
 
 def test_individuals_go_by_their_names():

@@ -138,9 +138,13 @@ def test_the_start_is_told_two_generations_on(start, second, third):
         assert record["sessions"][-1]["labels"] == [used[0].told]
         assert TOLD in f"labels of {used[0].told}"
     page = (second.directory / "report" / "index.html").read_text()
-    assert page.count(f"started from {TOLD}") == 2  # the lead, and the row of epoch 0
+    # The lead, the row of epoch 0, and what the CMC is compared with.
+    assert page.count(f"started from {TOLD}") == 3
     assert f"Started from {TOLD}" in page
     assert "untrained" not in page
+    assert f"<td>started from {TOLD}" in second._repr_html_()
+    assert "<td>start, fused</td>" in start._repr_html_()
+    assert "untrained" not in second._repr_html_() + start._repr_html_()
 
 
 def test_evaluation_and_exports_tell_it(second, drawn_folder, tmp_path, run_command):
