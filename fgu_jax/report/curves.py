@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from fgu_jax.config import Config
 from fgu_jax.inference.passes import PARTS
 from fgu_jax.report.style import (
     CHART_WIDTH,
@@ -17,16 +18,10 @@ from fgu_jax.retrieval import Metrics
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LOSSES = (
-    ("loss", "total, eq (7)"),
-    ("loss_repelled", "repelled, eq (2)"),
-    ("loss_attracted", "attracted, eq (3)"),
-    ("loss_patch", "patch (PEDAL), eq (6)"),
-)
 RANKS = (1, 5, 10)
 
 
-def losses(history: list[dict]) -> Picture | None:
+def losses(history: list[dict], config: Config) -> Picture | None:
     """The losses by epoch; ``None`` where no epoch was trained."""
     trained = [record for record in history if "loss" in record]
     if not trained:
@@ -34,10 +29,12 @@ def losses(history: list[dict]) -> Picture | None:
     epochs = [record["epoch"] for record in trained]
     merged = [record["epoch"] for record in trained if record.get("merged")]
 
+    titles = _titles(config).items()
+
     def draw(theme: Theme) -> "Figure":
         made = figure(CHART_WIDTH, 3.9)
         panels = made.subplots(2, 2, sharex=True)
-        for panel, (name, title) in zip(panels.flat, LOSSES, strict=True):
+        for panel, (name, title) in zip(panels.flat, titles, strict=True):
             for epoch in merged:
                 panel.axvline(epoch, color=theme.series[1], lw=0.8, ls=":")
             values = [record.get(name, 0.0) for record in trained]
@@ -50,7 +47,8 @@ def losses(history: list[dict]) -> Picture | None:
         return made
 
     first, last = trained[0], trained[-1]
-    note = " Dotted lines: clusters were merged after that epoch." if merged else ""
+    done = "made anew" if _anew(config) else "merged"
+    note = f" Dotted lines: clusters were {done} after that epoch." if merged else ""
     return Picture(
         stem="losses",
         title="Losses",
@@ -63,7 +61,48 @@ def losses(history: list[dict]) -> Picture | None:
     )
 
 
-def clusters(history: list[dict]) -> Picture:
+def _titles(config: Config) -> dict[str, str]:
+    """The four losses as they are in the records, and what they are called."""
+    repelled, patch = "repelled, eq (2)", "patch (PEDAL), eq (6)"
+    if config.patch_loss == "clusters":
+        patch = "patch, repelled as eq (2)"
+    if config.refines and config.refine:
+        repelled = "repelled, target refined"
+    if config.refines and config.smooth_patches:
+        patch = "patch, target smoothed"
+    return {
+        "loss": "total, eq (7)",
+        "loss_repelled": repelled,
+        "loss_attracted": "attracted, eq (3)",
+        "loss_patch": patch,
+    }
+
+
+def _anew(config: Config) -> bool:
+    return config.clustering == "kmeans" or config.merge_from == "images"
+
+
+def _steps(config: Config) -> str:
+    """How the clusters of one epoch become those of the next, in a sentence."""
+    if config.clustering == "kmeans":
+        return "K-means makes all clusters anew."
+    if config.distance == "jaccard":
+        if config.merge_criterion == "dbscan":
+            return "DBSCAN makes all clusters anew, up to a distance."
+        if _anew(config):
+            return "Clusters are made anew: single images merge up to a distance."
+        return "A merge step merges clusters on, up to a distance."
+    if not config.merge_fraction:
+        return "No clusters merge."
+    if _anew(config):
+        return (
+            "Clusters are made anew of single images, each time fewer by a fixed share "
+            "of the number of images."
+        )
+    return "A merge step removes a fixed share of the number of images."
+
+
+def clusters(history: list[dict], config: Config) -> Picture:
     """Number of clusters, purity and NMI by epoch."""
     epochs = [record["epoch"] for record in history]
     counts = [record["clusters"] for record in history]
@@ -82,7 +121,7 @@ def clusters(history: list[dict]) -> Picture:
         return made
 
     alt = f"The number of clusters goes from {counts[0]:,} to {counts[-1]:,}."
-    caption = "A merge step removes a fixed share of the number of images."
+    caption = _steps(config)
     if judged:
         last = judged[-1]
         alt += f" Purity ends at {last['purity']:.3f}, NMI at {last['nmi']:.3f}."

@@ -84,7 +84,10 @@ def _pictures(data: ReportData) -> tuple[dict[str, list[Picture]], dict[str, str
         told = " ".join(f"{line[0].upper()}{line[1:]}." for line in data.told)
         notes["clusters"] = " ".join(filter(None, [notes.get("clusters"), told]))
     sections = {
-        "training": [curves.losses(data.history), curves.clusters(data.history)],
+        "training": [
+            curves.losses(data.history, data.config),
+            curves.clusters(data.history, data.config),
+        ],
         "retrieval": in_retrieval,
         "clusters": of_clusters,
         "features": [attention.patch_neighbours(data), plane.plane(data)],

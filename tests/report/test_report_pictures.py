@@ -172,6 +172,48 @@ def test_the_cmc_is_compared_with_what_the_run_started_from(labels, start):
     assert picture.caption.endswith(f"The run {labels}." if labels else "queries.")
 
 
+@pytest.mark.parametrize(
+    ("given", "patch", "done", "steps"),
+    [
+        (
+            {"preset": "paper"},
+            "patch (PEDAL), eq (6)",
+            "merged",
+            "A merge step removes",
+        ),
+        (
+            {"preset": "quick"},
+            "patch, repelled as eq (2)",
+            "made anew",
+            "Clusters are made anew: single images merge up to a distance.",
+        ),
+        (
+            {"preset": "tuned", "merge_from": "clusters", "smooth_patches": 1},
+            "patch, target smoothed",
+            "merged",
+            "A merge step merges clusters on, up to a distance.",
+        ),
+        (
+            {"preset": "paper", "merge_from": "images"},
+            "patch (PEDAL), eq (6)",
+            "made anew",
+            "Clusters are made anew of single images, each time fewer by",
+        ),
+        ({"method": "pul"}, "", "made anew", "K-means makes all clusters anew."),
+        ({"method": "spcl"}, "", "made anew", "DBSCAN makes all clusters anew, up to"),
+        ({"method": "paul"}, "", "merged", "No clusters merge."),
+    ],
+)
+def test_the_charts_of_training_say_what_the_run_did(given, patch, done, steps):
+    config = presets.resolve(given)
+    history = report_data().history
+    picture = curves.losses(history, config)
+    assert picture.caption.endswith(f"clusters were {done} after that epoch.")
+    titles = [panel.get_title() for panel in picture.draw(style.LIGHT).axes]
+    assert patch in titles[3]
+    assert curves.clusters(history, config).caption.startswith(steps)
+
+
 def test_individuals_go_by_their_names():
     data = report_data(identity_names=("Zoë", "a name that is long"))
     said = [data.called(identity) for identity in (-1, 0, 1, 2, 3)]
