@@ -42,7 +42,8 @@ def put_beside(
         return by_first_row(found)
     near = _of_known(similarities, found, known)
     unit_of = joined(len(known), must[:, 0], must[:, 1])
-    similarity, cluster = _nearest(features, new, old, known)
+    of_known = features[old]  # once: it may be most of the features
+    similarity, cluster = _nearest(features, new, of_known, known[old])
     # Known clusters are numbered as they are, new ones after them.
     label = np.where(known >= 0, known, found + 1 + known.max())
     foes = _foes(unit_of, cannot)
@@ -61,7 +62,7 @@ def put_beside(
         put: int | None = first
         if enemies & taken.get(first, set()):
             forbidden = [k for k, units in taken.items() if enemies & units]
-            put = _next(features[row], features[old], known[old], forbidden)
+            put = _next(features[row], of_known, known[old], forbidden)
         if put is not None:
             settled[unit] = put
             taken.setdefault(put, set()).add(unit)
@@ -97,14 +98,14 @@ def _of_known(
 def _nearest(
     features: np.ndarray, new: np.ndarray, old: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of each new row the cosine to the nearest known one, and that one's cluster."""
+    """Of each new row the cosine to the nearest of ``old``, and that one's cluster."""
     similarity = np.empty(len(new))
     nearest = np.empty(len(new), np.int64)
     for low in range(0, len(new), _BLOCK):
-        part = features[new[low : low + _BLOCK]] @ features[old].T
+        part = features[new[low : low + _BLOCK]] @ old.T
         best = part.argmax(axis=1)
         similarity[low : low + _BLOCK] = part[np.arange(len(part)), best]
-        nearest[low : low + _BLOCK] = known[old[best]]
+        nearest[low : low + _BLOCK] = known[best]
     return similarity, nearest
 
 
@@ -112,10 +113,10 @@ def _next(
     feature: np.ndarray, old: np.ndarray, known: np.ndarray, forbidden: Iterable[int]
 ) -> int | None:
     """The cluster of the nearest known image that is in none of those forbidden."""
-    allowed = np.flatnonzero(~np.isin(known, list(forbidden)))
-    if not len(allowed):
+    allowed = ~np.isin(known, list(forbidden))
+    if not allowed.any():
         return None
-    return int(known[allowed[np.argmax(old[allowed] @ feature)]])
+    return int(known[np.argmax(np.where(allowed, old @ feature, -np.inf))])
 
 
 def _foes(unit_of: np.ndarray, cannot: np.ndarray) -> dict[int, set[int]]:

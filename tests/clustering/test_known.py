@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from fgu_jax.clustering import cluster, clustering
+from fgu_jax.clustering import cluster, clustering, neighbour_graph
+from fgu_jax.clustering.known import put_beside
 from fgu_jax.clustering.links import in_one, owner_of_groups
+from fgu_jax.clustering.merges import tree
 from fgu_jax.errors import InputError
 
 
@@ -84,6 +86,35 @@ def test_tracks_go_as_one(people):
     made = clustering(features, known=known, tracks=tracks)
     assert len(set(made.labels[rows])) == 1
     assert made.labels[rows[0]] == made.labels[np.flatnonzero(known == 2)[0]]
+
+
+class _Counted(np.ndarray):
+    """Features that count how often more than half of their rows are copied."""
+
+    copied = 0
+
+    def __getitem__(self, index):
+        if isinstance(index, np.ndarray) and len(index) > len(self) / 2:
+            _Counted.copied += 1
+        return super().__getitem__(index)
+
+
+def test_the_known_features_are_copied_once(people, monkeypatch):
+    """Not for each block of new images, nor for each that a cannot-link turns away."""
+    features, truth, known = people
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    new, old = np.flatnonzero((known < 0) & (truth < 25)), np.flatnonzero(known >= 0)
+    own = [np.flatnonzero(known == truth[row])[0] for row in new[:9]]
+    apart = np.stack([new[:9], own], axis=1)
+    monkeypatch.setattr("fgu_jax.clustering.known._BLOCK", 20)
+    graph = neighbour_graph(unit)
+    links = np.empty((0, 2), int), apart
+    found = tree(graph, max_distance=0.9, cannot_link=apart, known=known)
+    labels = found.after(len(found.first))
+    put = put_beside(unit.view(_Counted), graph, labels, known, links)
+    assert _Counted.copied == 1
+    assert (put[apart[:, 0]] != put[apart[:, 1]]).all()
+    assert len(np.unique(put[old])) == 25
 
 
 def test_nothing_known_is_no_other_clustering(people):
