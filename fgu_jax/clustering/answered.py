@@ -51,7 +51,7 @@ def with_their_clusters(
     >>> with_their_clusters(labels, must, np.array([[1, 3]])).tolist()
     [[0, 2]]
     """
-    whole = _Joined(int(labels.max(initial=-1)) + 1, labels[apart])
+    whole = Joined(int(labels.max(initial=-1)) + 1, labels[apart])
     alone = np.array([not whole.join(*labels[pair]) for pair in must], bool)
     tied = joined(len(labels), must[:, 0], must[:, 1])
     left_out = np.isin(tied, tied[must[alone, 0]])
@@ -66,11 +66,18 @@ def with_their_clusters(
     return np.concatenate([must, links])
 
 
-class _Joined:
-    """Clusters that are joined one after the other, unless they are kept apart."""
+class Joined:
+    """Clusters that are joined one after the other, unless they are kept apart.
 
-    def __init__(self, count: int, apart: np.ndarray):
+    Args:
+      count: C.
+      apart: int [P, 2], clusters that are kept apart.
+      owner: int [C], who has each cluster, -1 for nobody: those of two are kept apart.
+    """
+
+    def __init__(self, count: int, apart: np.ndarray, owner: np.ndarray | None = None):
         self._root = list(range(count))
+        self._owner = [-1] * count if owner is None else owner.tolist()
         self._apart: list[set[int]] = [set() for _ in range(count)]
         for a, b in np.unique(apart, axis=0).tolist():
             self._apart[a].add(b)
@@ -81,9 +88,11 @@ class _Joined:
         a, b = self._find(a), self._find(b)
         if a == b:
             return True
-        if any(self._find(other) == b for other in self._apart[a]):
+        owners = {self._owner[a], self._owner[b]} - {-1}
+        if len(owners) > 1 or any(self._find(other) == b for other in self._apart[a]):
             return False
         self._root[b] = a
+        self._owner[a] = max(self._owner[a], self._owner[b])
         self._apart[a] |= self._apart[b]
         return True
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from fgu_jax.clustering.answered import kept_apart, with_their_clusters
 from fgu_jax.clustering.cameras import centred
 from fgu_jax.clustering.confidence import Standing, standing
+from fgu_jax.clustering.copies import copies, links_of_copies
 from fgu_jax.clustering.graph import Graph, graph_of, unit_features
 from fgu_jax.clustering.known import put_beside
 from fgu_jax.clustering.linkage import check_wanted, into
@@ -113,6 +114,9 @@ def cluster(
 ) -> np.ndarray:
     """Clusters of images: average linkage on ``neighbour_graph``, both at defaults.
 
+    Images of the very same features are in one cluster, unless a cannot-link, a known
+    cluster or ``num_clusters`` keeps them apart.
+
     Args:
       features: float [N, D], of any length and from any network.
       max_distance: merge while the mean Jaccard distance is no more, 0..1; 0.73 where
@@ -194,30 +198,26 @@ def clustering(
         return replace(made, labels=made.labels[groups], tracks=groups)
     if max_distance is None and num_clusters is None:
         max_distance = MAX_DISTANCE
-    stop = (max_distance, num_clusters)
     graph = graph_of(features, k1=k1, k2=k2, cameras=cameras)
     count = graph.similarities.shape[0]
     check_wanted(count, max_distance, num_clusters)
-    if known is not None:
-        unit = unit_features(features)
-        if cameras is not None:
-            unit = centred(unit, as_labels(cameras, "cameras", count))
-        links = (
-            as_pairs(must_link, "must_link", count),
-            as_pairs(cannot_link, "cannot_link", count),
-        )
-        return _beside_known(unit, graph, max_distance, links, known)
-    made = _of_graph(graph, *stop, must_link, cannot_link)
     must = as_pairs(must_link, "must_link", count)
-    must = must[must[:, 0] != must[:, 1]]
-    if not len(must):
-        return made
+    cannot = as_pairs(cannot_link, "cannot_link", count)
     unit = unit_features(features)
     if cameras is not None:
         unit = centred(unit, as_labels(cameras, "cameras", count))
-    for _ in range(_LESSONS):
-        taught = _taught(graph, learnt(unit, made.labels, must), k1, k2)
-        made = _of_graph(taught, *stop, must_link, cannot_link)
+    same = copies(unit)
+    if known is not None:
+        return _beside_known(unit, graph, max_distance, (must, cannot), known, same)
+    of_graph = functools.partial(
+        _of_graph, max_distance, num_clusters, (must, cannot), same
+    )
+    made = of_graph(graph)
+    # What copies have in common teaches nothing: answers alone do.
+    answers = must[must[:, 0] != must[:, 1]]
+    for _ in range(_LESSONS if len(answers) else 0):
+        taught = _taught(graph, learnt(unit, made.labels, answers), k1, k2)
+        made = of_graph(taught)
     return made
 
 
@@ -241,43 +241,49 @@ def _beside_known(
     max_distance: float | None,
     links: tuple[np.ndarray, np.ndarray],
     known: ArrayLike,
+    same: np.ndarray,
 ) -> Clustering:
     held = as_labels(known, "known", len(unit))
+    must, cannot = links
+    must = np.concatenate([must, links_of_copies(same, must, cannot, held)])
     if max_distance is None:
         raise InputError("num_clusters with known clusters: give max_distance")
     found = tree(
         graph.similarities,
         max_distance=max(max_distance, _FEWEST),
-        must_link=links[0],
-        cannot_link=links[1],
+        must_link=must,
+        cannot_link=cannot,
         known=held,
     )
     cut = _up_to(found, max_distance)
-    labels = put_beside(unit, graph.similarities, cut, held, links)
+    labels = put_beside(unit, graph.similarities, cut, held, (must, cannot))
     return Clustering(labels, graph, found)
 
 
 def _of_graph(
-    graph: Graph,
     max_distance: float | None,
     num_clusters: int | None,
-    must_link: Pairs,
-    cannot_link: Pairs,
+    links: tuple[np.ndarray, np.ndarray],
+    same: np.ndarray,
+    graph: Graph,
 ) -> Clustering:
-    must = _spread(graph, max_distance, must_link, cannot_link)
-    found = tree(
-        graph.similarities,
-        max_distance=1.0 if max_distance is None else max(max_distance, _FEWEST),
-        must_link=must,
-        cannot_link=cannot_link,
+    must, cannot = _spread(graph, max_distance, *links), links[1]
+    far = 1.0 if max_distance is None else max(max_distance, _FEWEST)
+    grown = functools.partial(
+        tree, graph.similarities, max_distance=far, cannot_link=cannot
     )
-    if num_clusters is not None:
-        return Clustering(into(found, num_clusters), graph, found)
-    return Clustering(_up_to(found, max_distance), graph, found)
+    together = links_of_copies(same, must, cannot)
+    found = grown(must_link=np.concatenate([must, together]))
+    if num_clusters is None:
+        return Clustering(_up_to(found, max_distance), graph, found)
+    most = int(found.groups.max(initial=-1)) + 1
+    if len(together) and not most - len(found.first) <= num_clusters <= most:
+        found = grown(must_link=must)  # more, say, than there are different images
+    return Clustering(into(found, num_clusters), graph, found)
 
 
 def _spread(
-    graph: Graph, max_distance: float | None, must_link: Pairs, cannot_link: Pairs
+    graph: Graph, max_distance: float | None, must: np.ndarray, cannot: np.ndarray
 ) -> np.ndarray:
     """The must-links, and those that take the whole clusters along.
 
@@ -285,12 +291,9 @@ def _spread(
     the mean with the other's images would only drive its own away. To a number of
     clusters the links are those of the images alone.
     """
-    count = graph.similarities.shape[0]
-    must = as_pairs(must_link, "must_link", count)
     if max_distance is None or not len(must):
         return must
-    cannot = as_pairs(cannot_link, "cannot_link", count)
-    groups, apart = start(count, must, cannot)
+    groups, apart = start(graph.similarities.shape[0], must, cannot)
     named = np.unique(np.concatenate([must, cannot]))
     all_apart = kept_apart(groups, apart, named)
     first = tree(graph.similarities, max_distance=max_distance, cannot_link=all_apart)

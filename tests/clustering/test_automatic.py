@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from fgu_jax.clustering import cluster, clustering, compare
 from fgu_jax.clustering.automatic import MAX_DISTANCE
+from fgu_jax.clustering.copies import copies
+from fgu_jax.clustering.graph import unit_features
 from fgu_jax.clustering.neighbours import nearest_lists
 from fgu_jax.clustering.scale import _rises, neighbours_alike
 from fgu_jax.errors import InputError
@@ -115,7 +117,7 @@ def test_few_images(count):
 
 
 def test_all_images_alike():
-    assert cluster(np.ones((90, 5))).max() + 1 < 90
+    assert cluster(np.ones((90, 5))).max() + 1 == 1
     assert cluster(np.ones((6, 5)), num_clusters=1).tolist() == [0] * 6
 
 
@@ -169,6 +171,9 @@ def test_any_small_set(count, width, seed, pairs):
     assert np.unique(labels).tolist() == list(range(labels.max() + 1))
     assert all(labels[i] == labels[j] for i, j in must)
     assert all(labels[i] != labels[j] for i, j in cannot)
+    same = copies(unit_features(features))
+    of_one = np.unique(np.stack([same, labels])[:, same >= 0], axis=1)
+    assert cannot or len(of_one[0]) == len(set(of_one[0]))
 
 
 @pytest.mark.parametrize(
