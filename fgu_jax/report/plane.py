@@ -4,6 +4,7 @@ t-SNE in NumPy alone would be slow or a library of its own, and scikit-learn is 
 much to ask of everybody for one picture: it is the optional extra ``report``.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 IMAGES = 1500  # t-SNE of these takes seconds, and more points hide one another
 GROUPS = 12
+_COLUMNS = 4  # of the legend: names of seven letters are no wider than a panel
 _COMPONENTS = 50
 _FEWEST = 6  # images, for t-SNE
 
@@ -82,15 +84,18 @@ def plane(data: ReportData) -> Picture | None:
     if count < 2:
         return None
     points, method = project(data.global_features[:count], data.config.seed)
-    panels = [("by cluster", data.clusters[:count])]
+    panels: list[tuple[str, np.ndarray, Callable[[int], str]]] = [
+        ("by cluster", data.clusters[:count], str)
+    ]
     if data.train_labels is not None:
         # Distractors and unknown ones (0, -1) are no group of alike images.
         identities = data.train_labels.identities[:count]
-        panels.append(("by identity", np.where(identities > 0, identities, -1)))
+        who = np.where(identities > 0, identities, -1)
+        panels.append(("by identity", who, data.called))
 
     def draw(theme: Theme) -> "Figure":
         made = figure(CHART_WIDTH * len(panels), CHART_WIDTH)
-        for axes, (title, groups) in zip(
+        for axes, (title, groups, called) in zip(
             made.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
             _scatter(axes, theme, points, groups)
@@ -98,14 +103,17 @@ def plane(data: ReportData) -> Picture | None:
             axes.set_axis_off()
             axes.set_aspect("equal", "datalim")
             if axes.get_legend_handles_labels()[0]:
-                axes.legend(
+                legend = axes.legend(
                     loc="upper center",
                     bbox_to_anchor=(0.5, 0),
-                    ncols=GROUPS // 2,
+                    ncols=_COLUMNS,
                     fontsize=8,
                     columnspacing=1,
                     handletextpad=0.2,
                 )
+                # Not as labels: one that begins with _ has no place in a legend.
+                for text in legend.get_texts():
+                    text.set_text(called(int(text.get_text())))
         return made
 
     sampled = (
@@ -124,7 +132,7 @@ def plane(data: ReportData) -> Picture | None:
             "dots. "
             "Distances across the picture say little, neighbourhoods more."
         ),
-        alt=f"Scatter plot of {count:,} images, {' and '.join(t for t, _ in panels)}.",
+        alt=f"Scatter plot of {count:,} images, {' and '.join(t for t, *_ in panels)}.",
         draw=draw,
         is_sheet=len(panels) > 1,
     )

@@ -230,6 +230,18 @@ def test_images_of_unknown_identity_are_neither_right_nor_wrong():
     assert heading == "cluster 0: 3 images, 0 identities"
 
 
+def test_the_plane_shows_individuals_by_their_names():
+    labels = Labels(identities=[1, 1, 1, 2, 2, 3, 3, 4], cameras=None)
+    names = ("_rex", "$\\frac$", "a name that is long", "alone")
+    data = report_data(train_labels=labels, identity_names=names)
+    assert legend(plane.plane(data)) == [
+        *("0", "1", "2"),  # clusters
+        *("_rex", "$\\frac$", "…s long"),
+    ]
+    numbered = legend(plane.plane(report_data(train_labels=labels)))
+    assert numbered[3:] == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize("shape", [(12, 5), (5, 12), (2, 1), (1, 3)])
 def test_principal_components_are_those_of_the_svd(shape):
     features = np.random.default_rng(2).normal(size=shape)
