@@ -42,7 +42,8 @@ class BagOfWords:
 
         A patch counts, in its stripe, for its nearest words, weighted by the mask. Bags
         are of the root of counts, so that words that come in bursts rule less, times
-        the words' rarity, and unit.
+        the words' rarity, and unit. Where that leaves nothing, as of an image whose
+        words all images have, they are of the roots alone.
 
         Args:
           images: uint8 [N, H, W, 3], RGB.
@@ -55,9 +56,11 @@ class BagOfWords:
         """
         found = np.empty((len(images), len(self.rarity)), np.float32)
         for start, counts in self._counted(images):
-            bags = np.sqrt(counts) * self.rarity
+            roots = np.sqrt(counts)
+            bags = roots * self.rarity
+            bags = np.where(bags.any(axis=1, keepdims=True), bags, roots)
             length = np.linalg.norm(bags, axis=1, keepdims=True)
-            found[start : start + len(bags)] = bags / np.maximum(length, 1e-12)
+            found[start : start + len(bags)] = bags / length
         return found
 
     def _counted(

@@ -93,10 +93,13 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 
 def _directions(rows: np.ndarray) -> np.ndarray:
-    """Orthonormal columns [F, K] that hold most of the rows [M, F], K at most 512."""
+    """Orthonormal columns [F, K] that hold most of the rows [M, F], K at most 512.
+
+    Rows that are all zero have one, of zeros.
+    """
     values, vectors = np.linalg.eigh(rows @ rows.T)
     kept = max(1, min(_WIDTH, int(np.count_nonzero(values > 1e-4 * values[-1]))))
-    scale = np.sqrt(values[-kept:])[None, :]
+    scale = np.sqrt(np.where(values > 0, values, 1)[-kept:])[None, :]
     return rows.T @ (vectors[:, -kept:] / scale)
 
 

@@ -1,6 +1,7 @@
 """LOMO and bags of words against slow loops, hand counts and what they promise."""
 
 import colorsys
+import dataclasses
 
 import numpy as np
 import pytest
@@ -245,6 +246,25 @@ def test_bags_tell_people_apart_and_repeat(bags):
     np.testing.assert_array_equal(distance.argmin(1), np.arange(5))
     again = learn_bag_of_words(_pictures(12, 64, 32), num_words=20, assignments=3)
     np.testing.assert_array_equal(again.words, bags.words)
+
+
+def test_bags_of_images_that_are_all_alike_are_unit():
+    pictures = _pictures(1, 64, 32).repeat(6, axis=0)
+    learnt = learn_bag_of_words(pictures, num_words=20, assignments=3)
+    counts = next(learnt._counted(pictures))[1]
+    assert not (counts * learnt.rarity).any()  # no image has a word that is rare
+    found = learnt(pictures)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(found, found[:1].repeat(6, axis=0))
+
+
+def test_an_image_of_common_words_alone_is_like_none_with_a_rare_one(bags):
+    pictures = _pictures(2, 64, 32)
+    counts = next(bags._counted(pictures))[1]
+    common = dataclasses.replace(bags, rarity=np.float32(counts[0] == 0))
+    found = common(pictures)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert found[0] @ found[1] == 0
 
 
 def test_bags_refuse(bags):

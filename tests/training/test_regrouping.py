@@ -222,6 +222,13 @@ def test_the_directions_are_those_of_the_singular_values(monkeypatch):
     np.testing.assert_allclose(basis @ basis.T, right.T @ right, atol=1e-4)
 
 
+def test_appearance_of_images_that_are_all_alike():
+    images = np.full((3, 64, 48, 3), 90, np.uint8)
+    made = appearance.describe(Config(handcrafted="bow"), images)
+    np.testing.assert_allclose(made @ made.T, np.ones((3, 3)), rtol=1e-5)
+    assert appearance._directions(np.zeros((3, 5), np.float32)).tolist() == [[0]] * 5
+
+
 def _state(labels, features):
     blank = dict.fromkeys(state.TrainState.__dataclass_fields__)
     return state.TrainState(**blank | {
