@@ -25,12 +25,15 @@ class Labels:
         other; None where nobody looked (``find_copies``).
       tracks: int32 [N], equal numbers from 1 for images of one track, which show one
         individual; 0 where an image is of none; None where no track is known.
+      own_cameras: no camera is known, and ``cameras`` are made up, one for each image
+        or track, so that a query does not meet itself (``split_queries``).
     """
 
     identities: np.ndarray
     cameras: np.ndarray | None
     copies: np.ndarray | None = None
     tracks: np.ndarray | None = None
+    own_cameras: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "identities", np.asarray(self.identities, np.int32))
@@ -62,6 +65,7 @@ class Labels:
                 name: None if (of := getattr(self, name)) is None else of[index]
                 for name in ("cameras", "copies", "tracks")
             },
+            own_cameras=self.own_cameras,
         )
 
 
@@ -236,7 +240,7 @@ def split_queries(
     first = np.sort(np.unique(pairs, axis=1, return_index=True)[1])
     first = first[labels.identities[first] > 0]
     if cameras is None:
-        labels = replace(labels, cameras=np.arange(len(labels)))
+        labels = replace(labels, cameras=np.arange(len(labels)), own_cameras=True)
     return images.take(first), labels.take(first), images, labels
 
 

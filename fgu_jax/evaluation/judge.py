@@ -229,12 +229,11 @@ def of_labels(query: Labels, gallery: Labels) -> dict[str, Any]:
 
 def protocol(gallery: Labels, average_precisions: tuple[str, ...]) -> str:
     """How figures are taken, in a sentence that a table can carry."""
-    cameras = gallery.cameras
-    if cameras is None:
+    if gallery.cameras is None:
         left_out = "no cameras are known: nothing is left out"
         if gallery.copies is not None and (gallery.copies >= 0).any():
             left_out += " but files of the query's bytes"
-    elif len(np.unique(cameras)) == len(cameras):  # one each: see split_queries
+    elif gallery.own_cameras:
         left_out = "no cameras are known: a query itself alone is left out"
     else:
         left_out = "gallery images of the query's identity and camera are left out"

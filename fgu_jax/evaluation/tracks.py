@@ -51,12 +51,12 @@ class ByTrack:
         found = [self._groups[of] for of in rows]
         first_rows = [np.sort(np.unique(of, return_index=True)[1]) for of in found]
         self._tracks = [of[at] for of, at in zip(found, first_rows, strict=True)]
-        cameras = labels[1].cameras
-        no_cameras = cameras is None or len(np.unique(cameras)) == len(cameras)
+        no_cameras = labels[1].cameras is None or labels[1].own_cameras
         query, gallery = (
             Labels(
                 identities=of.identities[at],
                 cameras=own if no_cameras or of.cameras is None else of.cameras[at],
+                own_cameras=no_cameras,
             )
             for of, at, own in zip(labels, first_rows, self._tracks, strict=True)
         )

@@ -135,12 +135,17 @@ def test_without_identities_nothing_is_evaluated(trained_run, drawn_folder):
 
 
 def test_the_protocol_says_what_is_left_out():
-    from fgu_jax.data import Labels
+    from fgu_jax.data import ImageSet, Labels
+    from fgu_jax.data.dataset import split_queries
     from fgu_jax.evaluation.judge import protocol
 
-    one_each = Labels(identities=np.array([1, 1, 2]), cameras=np.arange(3))
-    assert "query itself alone" in protocol(one_each, ("hits",))
     none = Labels(identities=np.array([1, 1, 2]), cameras=None)
+    images = ImageSet(names=tuple("abc"), keys=tuple("abc"), source=None)
+    own = split_queries(images, none)[3]
+    assert "query itself alone" in protocol(own, ("hits",))
+    assert "query itself alone" in protocol(own.take([0, 1]), ("hits",))
+    one_each = dataclasses.replace(own, own_cameras=False)
+    assert "identity and camera" in protocol(one_each, ("hits",))
     assert "nothing is left out" in protocol(none, ("hits",))
     copies = dataclasses.replace(none, copies=np.array([-1, 0, -1]))
     assert "nothing is left out but files of" in protocol(copies, ("hits",))

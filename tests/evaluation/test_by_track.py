@@ -5,7 +5,7 @@ import pytest
 
 from fgu_jax.data import Labels
 from fgu_jax.errors import InputError
-from fgu_jax.evaluation.judge import rank
+from fgu_jax.evaluation.judge import protocol, rank
 from fgu_jax.evaluation.tracks import ByTrack
 
 
@@ -37,7 +37,10 @@ def test_without_cameras_a_query_never_meets_its_own_track():
     # The gallery is all images; the queries are the first of each identity, in it.
     names = ("a0", "b0"), ("a0", "a1", "a2", "a3", "b0", "b1")
     gallery = Labels(
-        identities=[1, 1, 1, 1, 2, 2], cameras=np.arange(6), tracks=[5, 5, 6, 6, 7, 8]
+        identities=[1, 1, 1, 1, 2, 2],
+        cameras=np.arange(6),
+        tracks=[5, 5, 6, 6, 7, 8],
+        own_cameras=True,
     )
     query = gallery.take([0, 4])
     tracks = ByTrack(names, (query, gallery))
@@ -51,6 +54,20 @@ def test_without_cameras_a_query_never_meets_its_own_track():
     gaps = np.linalg.norm(of_query[0] - of_gallery[1:], axis=1)
     place = 1 + np.sum(gaps < gaps[0])
     assert metrics.mAP == pytest.approx((1 / place + 1) / 2)
+    assert "no cameras are known" in protocol(tracks.labels[1], ("hits",))
+
+
+def test_cameras_that_took_one_image_each_are_cameras():
+    labels = (
+        Labels(identities=[1], cameras=[1], tracks=[4]),
+        Labels(identities=[1, 1, 2], cameras=[1, 2, 3], tracks=[5, 6, 7]),
+    )
+    tracks = ByTrack((("q",), ("a", "b", "c")), labels)
+    assert tracks.labels[0].cameras.tolist() == [1]
+    assert tracks.labels[1].cameras.tolist() == [1, 2, 3]
+    for gallery in (labels[1], tracks.labels[1]):
+        said = protocol(gallery, ("hits",))
+        assert "of the query's identity and camera are left out" in said
 
 
 def test_no_tracks_are_refused():
