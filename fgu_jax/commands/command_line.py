@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from fgu_jax.config import FIELDS, TRAITS, TYPES
+from fgu_jax.config.values import parse_bool
 from fgu_jax.errors import GO_ON, InputError, NotWritten
 from fgu_jax.messages import nearest
 from fgu_jax.parallel.allocation import keep_freed_memory
@@ -22,11 +23,13 @@ class Parser(argparse.ArgumentParser):
     """An ``ArgumentParser`` whose errors are one line, with the near miss of a flag.
 
     Flags are ``--snake_case``, are never abbreviated, and ``--flag=value`` or
-    ``--flag value``.
+    ``--flag value``. Those of ``store_true`` are ``--flag=true`` or ``--flag=false``
+    too, as the fields of ``Config`` are.
     """
 
     def __init__(self, **kwargs):
         super().__init__(allow_abbrev=False, **kwargs)
+        self.register("action", "store_true", _Switch)  # of groups and subcommands too
 
     def parse_known_args(self, args=None, namespace=None):
         given = sys.argv[1:] if args is None else args
@@ -55,6 +58,24 @@ class Parser(argparse.ArgumentParser):
         if near:
             return f"unknown field {flag}: did you mean {near}?"
         return f"unknown field {flag}: --help lists all"
+
+
+class _Switch(argparse.Action):
+    """A flag that is true without a value, else what its value says."""
+
+    def __init__(self, option_strings, dest, **more):
+        more |= {"nargs": "?", "const": True, "type": _truth, "metavar": "BOOL"}
+        super().__init__(option_strings, dest, default=False, **more)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, values)
+
+
+def _truth(text: str) -> bool:
+    try:
+        return parse_bool(text)
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give true or false") from None
 
 
 def add_config_flags(

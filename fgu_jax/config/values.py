@@ -98,7 +98,8 @@ def _parse_float(value: Any) -> float:
     return number
 
 
-def _parse_bool(value: Any) -> bool:
+def parse_bool(value: Any) -> bool:
+    """True or false as commands and files spell it; ``KeyError`` for anything else."""
     if isinstance(value, bool):
         return value
     return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
@@ -113,7 +114,7 @@ def _parse_str(value: Any) -> str:
 _PARSERS = {
     int: _parse_int,
     float: _parse_float,
-    bool: _parse_bool,
+    bool: parse_bool,
     str: _parse_str,
 }
 _NOUNS = {

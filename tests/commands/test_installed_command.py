@@ -53,6 +53,35 @@ def test_what_cannot_be_run_is_refused_in_one_line(capsys, arguments, said):
     assert run(capsys, *arguments) == (2, "", said)
 
 
+@pytest.mark.parametrize(
+    ("command", "given", "flag"),
+    [
+        ("cluster", ["--output=c.csv"], "--use_cameras"),
+        ("cluster", ["--output=c.csv"], "--overwrite"),
+        ("train", [], "--distributed"),  # of a group
+        ("bench", ["pedal"], "--tiny"),  # of a subcommand
+        ("prepare", ["--dataset=duke", "--source=x", "--data_dir=y"], "--skip-bad"),
+    ],
+)
+def test_switches_take_true_and_false_as_fields_do(capsys, command, given, flag):
+    parser = importlib.import_module(f"fgu_jax.commands.{command}").parser()
+
+    def value(*arguments):
+        found = parser.parse_args([*given, *arguments])
+        return getattr(found, flag.lstrip("-").replace("-", "_"))
+
+    assert value() is False
+    for said in ([flag], [f"{flag}=true"], [f"{flag}=True"], [f"{flag}=1"]):
+        assert value(*said) is True
+    assert value(f"{flag}=false") is value(flag, "0") is False
+    with pytest.raises(SystemExit) as left:
+        value(f"{flag}=maybe")
+    err = capsys.readouterr().err
+    assert left.value.code == 2
+    assert err.count("\n") == 1
+    assert err.endswith(f"{flag}: 'maybe': give true or false\n")
+
+
 def test_python_m(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "fgu_jax", "cluster", "--clusters=3"],
