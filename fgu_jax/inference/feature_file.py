@@ -114,9 +114,9 @@ def read_features(
     """Features and names that any tool wrote.
 
     Args:
-      path: an .npz of names and features, under any of the keys ``NAMES`` and
-        ``FEATURES`` (or one array of text and one of numbers [N, F] under any key); or
-        an .npy of features, [N, F].
+      path: an .npz of names (text or whole numbers) and features, under any of the
+        keys ``NAMES`` and ``FEATURES`` (or one array of text and one of numbers [N, F]
+        under any key); or an .npy of features, [N, F].
       names: a file of one name a line, or an .npy of names; needed where ``path``
         holds none.
       pattern, table: where the names' labels come from, as of ``load_dataset``.
@@ -131,7 +131,7 @@ def read_features(
     path = Path(path)
     arrays = _arrays(path)
     if names is None:
-        key = _key(arrays, NAMES, _is_text, "names", path)
+        key = _key(arrays, NAMES, _is_names, _is_text, "names", path)
         if key is None:
             raise InputError(
                 f"{path} holds no names (it has {_listed(arrays)}): save them as "
@@ -140,7 +140,7 @@ def read_features(
         listed = _as_names(arrays[key], f"{path}, {key!r}")
     else:
         listed = _read_names(Path(names))
-    key = _key(arrays, FEATURES, _is_table, "features", path)
+    key = _key(arrays, FEATURES, _is_table, _is_table, "features", path)
     if key is None:
         raise InputError(
             f"{path} holds no features (it has {_listed(arrays)}): save them as "
@@ -227,10 +227,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _key(arrays, known, fits, what: str, path: Path) -> str | None:
-    """The array that is meant: by its key, or the only one of its kind."""
+def _key(arrays, known, fits, alone, what: str, path: Path) -> str | None:
+    """The array that is meant: by its key, or the only one that may be without it."""
     named = [key for key in arrays if key.lower() in known and fits(arrays[key])]
-    found = named or [key for key in arrays if fits(arrays[key])]
+    found = named or [key for key in arrays if alone(arrays[key])]
     if len(found) > 1 and what not in found:
         raise InputError(
             f"{path} has several arrays that may be the {what}, {', '.join(found)}: "
@@ -239,8 +239,13 @@ def _key(arrays, known, fits, what: str, path: Path) -> str | None:
     return what if what in found else found[0] if found else None
 
 
-def _is_text(array: np.ndarray) -> bool:
+def _is_names(array: np.ndarray) -> bool:
     return array.ndim == 1 and array.dtype.kind in "USiu"
+
+
+def _is_text(array: np.ndarray) -> bool:
+    """Numbers are names only where they are called so: others are labels as likely."""
+    return array.ndim == 1 and array.dtype.kind in "US"
 
 
 def _is_table(array: np.ndarray) -> bool:
@@ -261,7 +266,7 @@ def _as_names(array: np.ndarray, where: str) -> tuple[str, ...]:
 def _read_names(path: Path) -> tuple[str, ...]:
     if path.suffix.lower() == ".npy":
         array = _arrays(path)["features"]
-        if not _is_text(array):
+        if not _is_names(array):
             raise InputError(
                 f"{path} holds {array.dtype}{list(array.shape)}: give names [images]"
             )

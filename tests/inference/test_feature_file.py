@@ -40,6 +40,22 @@ def test_other_numbers(tmp_path, dtype):
     np.testing.assert_allclose(found.features, UNIT, rtol=1e-6)
 
 
+def test_whole_numbers_are_names_only_where_they_are_called_so(tmp_path):
+    numbers = np.array([7, 8, 9])
+    found = read_features(_npz(tmp_path, image_ids=numbers, features=ROWS))
+    assert found.names == ("7", "8", "9")
+    np.save(tmp_path / "names.npy", numbers)
+    path = _npz(tmp_path, features=ROWS, labels=np.array([0, 0, 1]))
+    assert read_features(path, tmp_path / "names.npy").names == ("7", "8", "9")
+    says = (
+        r"holds no names \(it has features float64\[3, 2\], labels int64\[3\]\): save"
+    )
+    with pytest.raises(InputError, match=says):
+        read_features(path)
+    beside = _npz(tmp_path, labels=numbers, files_seen=NAMES, features=ROWS)
+    assert read_features(beside).names == tuple(NAMES)
+
+
 def test_an_array_beside_a_list_of_names(tmp_path):
     np.save(tmp_path / "f.npy", ROWS)
     (tmp_path / "names.txt").write_text("\ufeff" + "\r\n".join(NAMES) + "\r\n")
