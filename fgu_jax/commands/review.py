@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fgu_jax.commands.command_line import Parser, add_writing_flags
 from fgu_jax.errors import InputError
-from fgu_jax.messages import command, counted
+from fgu_jax.messages import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -310,7 +310,7 @@ def _asked(
         answers=answers,
         cameras=_spelt(given),
         about=f"Pictures of {arguments.images or 'the run'}.",
-        command=_command(arguments),
+        command=reviewing.next_command(vars(arguments)),
     )
     return made, () if asked.made is None else lines(asked.made, None)
 
@@ -320,18 +320,3 @@ def _spelt(given: _Given) -> list[str]:
         return [""] * len(given.names)
     called = given.camera_names
     return [called.get(c, str(c)) if c else "" for c in given.cameras.tolist()]
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    """What to run with the answers, as far as it is known."""
-    said = [command("cluster")]
-    for flag in ("features", "names", "checkpoint", "part", "pattern", "distance"):
-        if getattr(arguments, flag) is not None:
-            said.append(f"--{flag}={getattr(arguments, flag)}")
-    if arguments.checkpoint is not None:
-        said.append(f"--images={arguments.images or 'FOLDER'}")
-    if arguments.features is None and arguments.checkpoint is None:
-        said.append("...")
-    said += ["--use_cameras"] * arguments.use_cameras
-    said += ["--ignore_tracks"] * arguments.ignore_tracks
-    return " ".join([*said, "--answers=answers.csv", "--output=clusters.csv"])

@@ -5,6 +5,7 @@ the page of a ``Review``; ``answers.csv``, which it saves, is of ``runs.answers`
 """
 
 from fgu_jax.reviewing.asked import asked_by_features, asked_by_table, rows_of
+from fgu_jax.reviewing.next_command import next_command
 from fgu_jax.reviewing.page import Review
 from fgu_jax.reviewing.pictures import pictures
 from fgu_jax.reviewing.result import is_review, write_review
@@ -14,6 +15,7 @@ __all__ = [
     "asked_by_features",
     "asked_by_table",
     "is_review",
+    "next_command",
     "pictures",
     "rows_of",
     "write_review",

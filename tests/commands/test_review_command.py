@@ -1,7 +1,10 @@
 """review.py: what it takes, what it refuses, and the loop with cluster.py."""
 
 import csv
+import html
 import json
+import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -133,6 +136,62 @@ def test_the_loop(review, features, run_command, tmp_path):
             same = "yes" if pair[0][:4] == pair[1][:4] else "no"
             lines.append(f"{pair[0]},{pair[1]},{same},")
     assert aris[-1] > aris[0]
+
+
+def _said_on(page):
+    """The command that the page shows, as it is copied."""
+    code = page.read_text().partition("<code>")[2].partition("</code>")[0]
+    assert "<" not in code
+    return shlex.split(html.unescape(code))
+
+
+def test_the_pages_command_works_as_it_stands(
+    review, features, photos, run_command, tmp_path, monkeypatch
+):
+    """With blanks, quotes and signs of the shell in what was given."""
+    own = tmp_path / "my  photos & <b>'s"
+    shutil.copytree(photos, own)
+    rows = tmp_path / "a $HOME.npz"
+    features.rename(rows)
+    pattern = "{identity}_c{camera}*.jpg"
+    given = (f"--features={rows}", f"--images={own}", "--use_cameras")
+    code, _, err, _ = review(*given, f"--pattern={pattern}", images=False)
+    assert (code, err) == (0, "")
+    page = tmp_path / "page" / "index.html"
+    name, *flags = _said_on(page)
+    assert name == "cluster.py"
+    assert flags == [
+        *(f"--features={rows}", f"--pattern={pattern}", "--use_cameras"),
+        *("--answers=answers.csv", "--output=clusters.csv"),
+    ]
+    names = [str(name) for name in np.load(rows)["names"]]
+    table = own / "a table.csv"
+    table.write_text("image,camera\n" + "".join(f"{n},{n[6]}\n" for n in names))
+    # A table that was found among the images, which features alone do not name.
+    code, _, err, _ = review(
+        *given, "--pattern=a table.csv", "--overwrite", images=False
+    )
+    assert (code, err) == (0, "")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "answers.csv").write_text(f"image,other,same\n{names[0]},{names[1]},no")
+    code, _, err = run_command("cluster", *_said_on(page)[1:])
+    assert (code, err) == (0, "")
+    assert (tmp_path / "clusters.csv").exists()
+
+
+def test_the_pages_command_names_the_images_of_a_network(
+    review, trained_run, photos, tmp_path
+):
+    own = tmp_path / "my photos"
+    shutil.copytree(photos, own)
+    (own / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    run = f"--checkpoint={trained_run.directory}"
+    code, _, err, _ = review(run, f"--images={own}", "--skip_bad", images=False)
+    assert (code, err) == (0, "")
+    assert _said_on(tmp_path / "page" / "index.html")[1:] == [
+        *(run, f"--images={own}", "--skip_bad"),
+        *("--answers=answers.csv", "--output=clusters.csv"),
+    ]
 
 
 def _rows(path):
