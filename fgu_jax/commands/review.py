@@ -225,7 +225,7 @@ def _read(
         found = read_features(arguments.features, arguments.names)
         names, features = found.names, found.features
     elif network is None:
-        names = read_clusters(Path(arguments.clusters)).names
+        names = read_clusters(Path(arguments.clusters), images.names).names
     where = str(arguments.images or arguments.checkpoint)
     chosen = pictures(images, names, where)
     if labels is not None:
@@ -279,7 +279,7 @@ def _asked(
 
     answers, table = given.together.answers, None
     if arguments.clusters is not None:
-        whole = read_clusters(Path(arguments.clusters))
+        whole = read_clusters(Path(arguments.clusters), given.names)
         table = reviewing.rows_of(whole, given.names, arguments.clusters)
     if given.features is not None:
         if arguments.use_cameras and given.cameras is None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fgu_jax.data.dataset import Dataset, Labels, split_queries
 from fgu_jax.data.images import FolderSource, ImageSet, Source, row_order
+from fgu_jax.data.layouts.dialect import decode_table
 from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import MARKET, read_market
 from fgu_jax.data.layouts.several import (
@@ -20,7 +21,6 @@ from fgu_jax.data.layouts.several import (
     join_layouts,
     label_folders,
 )
-from fgu_jax.data.layouts.table import decode_table
 from fgu_jax.data.layouts.tree import Entry, FolderTree, Layout
 from fgu_jax.data.looks import describe_pictures
 from fgu_jax.data.prepared.read import RecordSource, find_prepared

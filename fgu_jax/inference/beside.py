@@ -99,11 +99,12 @@ def beside_known(
       InputError: known images without features, none that is new, features of another
         network or width.
     """
-    table = read_clusters(Path(clusters))
+    old = None if features is None else read_features(features)
+    there = {*found.names, *(() if old is None else old.names)}
+    table = read_clusters(Path(clusters), there)
     number = dict(zip(table.names, table.clusters.tolist(), strict=True))
     whole, notes = found, tuple[str, ...]()
-    if features is not None:
-        old = read_features(features)
+    if old is not None:
         whole = _joined(old, found, number, str(features))
         notes = _on_trust(old, found, str(features))
     there = set(whole.names)

@@ -4,8 +4,6 @@
 line is a pair (same is yes or no), or a name alone (other and same are empty), or both.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 from fgu_jax.clustering.links import joined
 from fgu_jax.errors import InputError
 from fgu_jax.messages import did_you_mean, short, unknown
+from fgu_jax.runs.edited import read_edited
 
 COLUMNS = ("image", "other", "same")
 NAME = "name"
@@ -66,45 +65,37 @@ def read_answers(path: str | Path | None, names: Sequence[str]) -> Answers:
 
     Args:
       path: a CSV with ``COLUMNS``: two images by name, and yes or no; and perhaps with
-        ``NAME``, of the individual on ``image``; ``None``: no answers.
+        ``NAME``, of the individual on ``image``; in any dialect of ``read_edited``;
+        ``None``: no answers.
       names: [N], of the images that are clustered.
 
     Raises:
-      InputError: a file that cannot be read, or that ends within a line; an image that
-        is not there; a word that is neither yes nor no; answers that contradict each
-        other.
+      InputError: a file that cannot be read, or that ends within a line; whatever
+        ``read_edited`` refuses; an image that is not there; a word that is neither yes
+        nor no; answers that contradict each other.
     """
     if path is None:
         return NONE
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"{path} has no column {missing[0]!r}: its first line must be "
-            "image,other,same"
-        )
+    mend = "its first line must be image,other,same"
+    lines = read_edited(path, COLUMNS, (NAME,), images=names, mend=mend)
     row_of = {name: row for row, name in enumerate(names)}
     pairs: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
     named: dict[int, str] = {}
-    for line in reader:
-        where = f"{path}, line {reader.line_num}"
-        if any(line[column] is None for column in COLUMNS):
+    for where, line in lines:
+        image, second, same = (line[column] for column in COLUMNS)
+        if image is None or second is None or same is None:
             raise InputError(
                 f"{where} ends after {short(_last(line))}, before image, other and "
                 "same are there: the file was cut; save it again, or take the line out"
             )
-        row = _row(line["image"], row_of, where)
+        row = _row(image, row_of, where)
         name = (line.get(NAME) or "").strip()
         if name:
             _name(named, row, name, where, names)
-            if not line["other"] and not line["same"].strip():
+            if not second and not same.strip():
                 continue
-        other = _row(line["other"], row_of, where)
-        word = line["same"].strip().lower()
+        other = _row(second, row_of, where)
+        word = same.strip().lower()
         if word not in _WORDS:
             raise InputError(f"{where}: {unknown('answer', word, ('yes', 'no'))}")
         pairs[_WORDS[word]].append((row, other))

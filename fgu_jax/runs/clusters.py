@@ -1,8 +1,7 @@
 """``clusters.csv``: which cluster each image is in, and how sure that is."""
 
 import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from fgu_jax.clustering import Standing
 from fgu_jax.errors import InputError
 from fgu_jax.files import whole_file
 from fgu_jax.messages import short
+from fgu_jax.runs.edited import read_edited
 
 COLUMNS = ("image", "cluster", "confidence", "nearest_cluster")
 NAME = "name"
@@ -39,49 +39,42 @@ class Table(NamedTuple):
     individuals: Mapping[int, str]
 
 
-def read_clusters(path: Path) -> Table:
+def read_clusters(path: Path, images: Collection[str] = ()) -> Table:
     """A ``clusters.csv``, or any table with the columns image and cluster.
 
     Clusters may be called anything; without the two other columns confidence is 0 and
-    nothing is nearest.
+    nothing is nearest. Dialects and encodings are those of ``read_edited``.
+
+    Args:
+      path: the table.
+      images: the names that are there, as far as they are known.
 
     Raises:
       InputError: a file that cannot be read, has no such columns, ends within a line,
-        or names an image twice.
+        or names an image twice; whatever ``read_edited`` refuses.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [name for name in COLUMNS[:2] if name not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"{path} has no column {missing[0]!r}: give a clusters.csv of cluster.py"
-        )
+    mend = "give a clusters.csv of cluster.py"
+    lines = read_edited(
+        path, COLUMNS[:2], (*COLUMNS[2:], NAME), images=images, mend=mend
+    )
     rows: dict[str, tuple[str, float, str]] = {}
     individuals: dict[str, str] = {}
-    for line in reader:
-        where = f"{path}, line {reader.line_num}"
-        if not line["cluster"]:
+    for where, line in lines:
+        image, cluster = line["image"], line["cluster"]
+        lacking = [c for c in COLUMNS if c in line and line[c] is None]
+        if image is None or not cluster or lacking:
+            missing = lacking[0] if cluster else "cluster"
             raise InputError(
-                f"{where} has no cluster: was the file cut? Write it again"
+                f"{where} has no {missing}: was the file cut? Write it again"
             )
-        if line["image"] in rows:
-            raise InputError(f"{where}: image {short(line['image'])} comes twice")
-        sure = line.get("confidence") or "0"
-        try:
-            confidence = float(sure)
-        except ValueError:
-            confidence = -1.0
-        if not 0 <= confidence <= 1:
-            raise InputError(f"{where}: confidence is {short(sure)}: give 0 to 1")
-        other = line.get("nearest_cluster") or ""
-        if line.get(NAME):
-            individuals[line["cluster"]] = line[NAME]
-        rows[line["image"]] = (line["cluster"], confidence, other)
+        if image in rows:
+            raise InputError(f"{where}: image {short(image)} comes twice")
+        confidence = _confidence(line.get("confidence") or "0", where)
+        if name := line.get(NAME):
+            individuals[cluster] = name
+        rows[image] = (cluster, confidence, line.get("nearest_cluster") or "")
     if not rows:
-        raise InputError(f"{path} holds no image: give a clusters.csv of cluster.py")
+        raise InputError(f"{path} holds no image: {mend}")
     called, sure_of, near = zip(*rows.values(), strict=True)
     number = {name: i for i, name in enumerate(dict.fromkeys(called))}
     return Table(
@@ -92,6 +85,17 @@ def read_clusters(path: Path) -> Table:
         tuple(number),
         {number[called]: name for called, name in individuals.items()},
     )
+
+
+def _confidence(text: str, where: str) -> float:
+    """0 to 1; with a comma, too, as spreadsheets of some countries write it."""
+    try:
+        confidence = float(text.replace(",", "."))
+    except ValueError:
+        confidence = -1.0
+    if not 0 <= confidence <= 1:
+        raise InputError(f"{where}: confidence is {short(text)}: give 0 to 1")
+    return confidence
 
 
 def write_clusters(

@@ -5,7 +5,8 @@ import pytest
 from drawn_trees import picture, put, who
 
 from fgu_jax.data import load_dataset
-from fgu_jax.data.layouts.table import decode_table, read_rows
+from fgu_jax.data.layouts.dialect import decode_table
+from fgu_jax.data.layouts.table import read_rows
 from fgu_jax.errors import InputError
 
 
@@ -244,6 +245,7 @@ def test_images_that_are_gone_are_counted(tree):
         ("", "is empty"),
         ("image,image\na,b\n", "two columns 'image'"),
         ("image,identity\n000_0.png,a,b\n", "line 2: it has 3 cells"),
+        ('image,who\n000_0.png,"a\n000_1.png,b\n', "line 2: unexpected end .* open"),
         ("image,bbox\n000_0.png,here\n", "line 2: box 'here' is not four"),
         ("image,bbox\n000_0.png,1 2 3\n", "line 2: box '1 2 3' is not four"),
         ("image,bbox\n000_0.png,1e99 2 3 4\n", "is not four numbers"),

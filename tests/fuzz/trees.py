@@ -19,8 +19,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from fgu_jax.data.layouts.dialect import decode_table
 from fgu_jax.data.layouts.folder import read_folder
-from fgu_jax.data.layouts.table import decode_table
 from fgu_jax.data.layouts.tree import FolderTree, Layout, Tree
 from fgu_jax.errors import InputError
 

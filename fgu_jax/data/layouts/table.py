@@ -1,19 +1,17 @@
-"""Tables of labels: CSV in whatever dialect and encoding programs write it."""
+"""Tables of labels: rows of images, by the columns that people give them."""
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from fgu_jax.data.layouts.columns import Corners, roles_of
+from fgu_jax.data.layouts.dialect import check_no_more, in_old_code_page, parse_table
 from fgu_jax.data.layouts.finder import Finder
 from fgu_jax.data.layouts.splits import split_of
 from fgu_jax.errors import InputError
 from fgu_jax.messages import printable
 
-_DELIMITERS = ",;\t|"
 NOBODY = frozenset(("", "-1", "nan", "none", "null", "na", "n/a", "?", "-")) | {
     *("unknown", "unidentified", "<na>", "not identified", "no identity", "unk"),
     *("#n/a", "??", "new_whale", "new_individual", "undetermined", "undefined"),
@@ -55,21 +53,6 @@ class Table:
     notes: tuple[str, ...]
 
 
-def decode_table(data: bytes) -> str:
-    """Text of a table: UTF-8 or UTF-16; other bytes are kept as ``surrogateescape``.
-
-    >>> decode_table("image;Größe".encode("utf-16"))
-    'image;Größe'
-    """
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace")
-    if data[1:2] == b"\0":
-        return data.decode("utf-16-le", "replace")
-    if data[:1] == b"\0":
-        return data.decode("utf-16-be", "replace")
-    return data.decode("utf-8-sig", "surrogateescape")
-
-
 def read_rows(text: str, pictures: Collection[str], where: str) -> Table:
     """Rows of a table of images, by its own columns.
 
@@ -91,8 +74,7 @@ def read_rows(text: str, pictures: Collection[str], where: str) -> Table:
         return _read(text, pictures, where)
     except InputError:
         # Bytes of an old Windows code page; names on the disk are as likely UTF-8.
-        escaped = text.encode("utf-8", "surrogateescape")
-        again = escaped.decode("cp1252", "replace")
+        again = in_old_code_page(text)
         if again == text:
             raise
         try:
@@ -103,7 +85,7 @@ def read_rows(text: str, pictures: Collection[str], where: str) -> Table:
 
 
 def _read(text: str, pictures: Collection[str], where: str) -> Table:
-    header, lines = _parse(text)
+    header, lines = parse_table(text)
     names = [name.strip() for name in header]
     twice = [name for name in names if name and names.count(name) > 1]
     if twice:
@@ -186,11 +168,7 @@ def _check_number(line: int, cells: list[str], names: list[str]) -> None:
             f"the CSV, line {line}: no {lacking}: it has {len(cells)} cells and "
             f"the first line {len(names)}"
         )
-    if any(cell.strip() for cell in cells[len(names) :]):
-        raise InputError(
-            f"the CSV, line {line}: it has {len(cells)} cells and the first line "
-            f"{len(names)}: put quotes around what holds the delimiter"
-        )
+    check_no_more(cells, names, f"the CSV, line {line}")
 
 
 def _split(line: int, value: Mapping[str, str]) -> str | None:
@@ -220,44 +198,6 @@ def _refuse_shares(boxes: list[Box]) -> None:
             f"{', '.join(f'{side:g}' for side in boxes[0])} (left, top, right, "
             "bottom): give pixels"
         )
-
-
-def _parse(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header and the lines that are not empty, with their numbers."""
-    first = text.split("\n", 1)[0].strip().strip('"').lower()
-    skip = 0
-    delimiters = _DELIMITERS
-    if first.startswith("sep=") and len(first) == 5:  # as Excel writes it
-        delimiters, skip = first[4], 1
-    best: list[str] = []
-    chosen = delimiters[0]
-    for delimiter in delimiters:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        try:
-            header = [next(reader, []) for _ in range(skip + 1)][-1]
-        except csv.Error:
-            continue
-        if len(header) > len(best):
-            best, chosen = header, delimiter
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=chosen,
-        strict=True,
-        skipinitialspace=any(cell.startswith((" ", '"')) for cell in best[1:]),
-    )
-    lines: list[tuple[int, list[str]]] = []
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                lines.append((reader.line_num, cells))
-    except csv.Error as error:
-        raise InputError(f"the CSV, line {reader.line_num}: {error}") from error
-    if len(lines) <= skip:
-        raise InputError("the CSV is empty: it needs a first line with a column image")
-    header = lines[skip][1]
-    while header and not header[-1].strip():
-        header.pop()
-    return header, lines[skip + 1 :]
 
 
 def _box(
