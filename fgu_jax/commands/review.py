@@ -312,7 +312,8 @@ def _asked(
         about=f"Pictures of {arguments.images or 'the run'}.",
         command=reviewing.next_command(vars(arguments)),
     )
-    return made, () if asked.made is None else lines(asked.made, None)
+    told = [] if asked.made is None else lines(asked.made, None)
+    return made, [*(table.notes if table else ()), *told]
 
 
 def _spelt(given: _Given) -> list[str]:

@@ -21,7 +21,7 @@ class Beside(NamedTuple):
       features: of all, the known ones of a file of their own first.
       known: int32 [N], the cluster of the table that an image is in; -1: a new image.
       table: the known clusters.
-      notes: what is taken on trust, a line each.
+      notes: what was understood of the table or is taken on trust, a line each.
     """
 
     features: Features
@@ -103,10 +103,10 @@ def beside_known(
     there = {*found.names, *(() if old is None else old.names)}
     table = read_clusters(Path(clusters), there)
     number = dict(zip(table.names, table.clusters.tolist(), strict=True))
-    whole, notes = found, tuple[str, ...]()
+    whole, notes = found, table.notes
     if old is not None:
         whole = _joined(old, found, number, str(features))
-        notes = _on_trust(old, found, str(features))
+        notes += _on_trust(old, found, str(features))
     there = set(whole.names)
     missing = [name for name in table.names if name not in there]
     if missing:

@@ -189,6 +189,7 @@ def rows_of(table: Table, names: tuple[str, ...], where: str) -> Table:
         np.array(nearest, np.int32),
         tuple(table.called[cluster] for cluster in new),
         {new[k]: name for k, name in table.individuals.items() if k in new},
+        table.notes,
     )
 
 

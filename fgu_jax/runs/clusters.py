@@ -1,6 +1,7 @@
 """``clusters.csv``: which cluster each image is in, and how sure that is."""
 
 import csv
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,7 @@ class Table(NamedTuple):
       nearest: int32 [N], of ``clusters``; -1 where there is none.
       called: [C], what the file calls each cluster.
       individuals: names of clusters, where the file has a column ``NAME``.
+      notes: what else was understood, a line each.
     """
 
     names: tuple[str, ...]
@@ -37,13 +39,15 @@ class Table(NamedTuple):
     nearest: np.ndarray
     called: tuple[str, ...]
     individuals: Mapping[int, str]
+    notes: tuple[str, ...] = ()
 
 
 def read_clusters(path: Path, images: Collection[str] = ()) -> Table:
     """A ``clusters.csv``, or any table with the columns image and cluster.
 
-    Clusters may be called anything; without the two other columns confidence is 0 and
-    nothing is nearest. Dialects and encodings are those of ``read_edited``.
+    Clusters may be called anything; ``3.0``, as pandas writes a 3, is read as ``3``.
+    Without the two other columns confidence is 0 and nothing is nearest. Dialects and
+    encodings are those of ``read_edited``.
 
     Args:
       path: the table.
@@ -51,7 +55,8 @@ def read_clusters(path: Path, images: Collection[str] = ()) -> Table:
 
     Raises:
       InputError: a file that cannot be read, has no such columns, ends within a line,
-        or names an image twice; whatever ``read_edited`` refuses.
+        names an image twice, gives a cluster two names or spells its number in two
+        ways; whatever ``read_edited`` refuses.
     """
     mend = "give a clusters.csv of cluster.py"
     lines = read_edited(
@@ -59,6 +64,7 @@ def read_clusters(path: Path, images: Collection[str] = ()) -> Table:
     )
     rows: dict[str, tuple[str, float, str]] = {}
     individuals: dict[str, str] = {}
+    spelt: dict[str, str] = {}
     for where, line in lines:
         image, cluster = line["image"], line["cluster"]
         lacking = [c for c in COLUMNS if c in line and line[c] is None]
@@ -70,9 +76,18 @@ def read_clusters(path: Path, images: Collection[str] = ()) -> Table:
         if image in rows:
             raise InputError(f"{where}: image {short(image)} comes twice")
         confidence = _confidence(line.get("confidence") or "0", where)
-        if name := line.get(NAME):
-            individuals[cluster] = name
-        rows[image] = (cluster, confidence, line.get("nearest_cluster") or "")
+        whole, nearest = _whole(cluster), line.get("nearest_cluster") or ""
+        if (before := spelt.setdefault(whole, cluster)) != cluster:
+            raise InputError(
+                f"{where}: cluster {cluster!r} is {before!r} further up: spell it once"
+            )
+        name = line.get(NAME) or individuals.get(whole, "")
+        if name and (before := individuals.setdefault(whole, name)) != name:
+            raise InputError(
+                f"{where}: cluster {short(cluster)} is named {name!r}, and {before!r} "
+                "further up: take one of them out"
+            )
+        rows[image] = (whole, confidence, _whole(nearest))
     if not rows:
         raise InputError(f"{path} holds no image: {mend}")
     called, sure_of, near = zip(*rows.values(), strict=True)
@@ -84,6 +99,27 @@ def read_clusters(path: Path, images: Collection[str] = ()) -> Table:
         np.array([number.get(name, -1) for name in near], np.int32),
         tuple(number),
         {number[called]: name for called, name in individuals.items()},
+        _about_floats(spelt, path),
+    )
+
+
+def _whole(cluster: str) -> str:
+    """A whole number that was saved as a float, without its point.
+
+    >>> [_whole(cluster) for cluster in ("3.0", "-1.00", "3.5", "lynx 3.0")]
+    ['3', '-1', '3.5', 'lynx 3.0']
+    """
+    return re.sub(r"\A(-?[0-9]+)\.0+\Z", r"\1", cluster)
+
+
+def _about_floats(spelt: Mapping[str, str], path: Path) -> tuple[str, ...]:
+    floats = [(read, there) for read, there in spelt.items() if read != there]
+    if not floats:
+        return ()
+    read, there = floats[0]
+    return (
+        f"{len(floats):,} clusters of {path} are whole numbers saved with a point: "
+        f"{there!r} is {read!r} now",
     )
 
 

@@ -1,6 +1,7 @@
 """cluster.py: any folder or features, told nothing or much, nothing lost silently."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -285,6 +286,17 @@ def test_new_images_beside_known_clusters(by_features, known_file):
         "32 images of 8 known clusters stay; of 28 new images 16 are put into 8 of "
         "them, 12 into 2 new ones"
     ) in out
+
+
+def test_new_clusters_have_numbers_of_their_own_beside_floats(by_features, known_file):
+    text = known_file.read_text().replace(",7,", ",k0,")
+    known_file.write_text(re.sub(r",k([0-9])", r",\1.0", text))
+    code, out, err, rows = by_features(f"--known={known_file}")
+    assert (code, err) == (0, "")
+    said = [row["cluster"] for row in rows]
+    assert said[:48] == [str(n // 6) for n in range(48)]
+    assert (set(said[48:54]), set(said[54:])) == ({"8"}, {"9"})
+    assert "are whole numbers saved with a point: '0.0' is '0' now" in out
 
 
 def test_known_images_with_features_of_their_own(by_features, known_file, tmp_path):

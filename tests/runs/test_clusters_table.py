@@ -52,6 +52,25 @@ def test_clusters_of_any_table(tmp_path):
     assert table.nearest.tolist() == [-1, -1, -1]
 
 
+def test_whole_numbers_with_a_point_are_whole_and_told(tmp_path):
+    path = tmp_path / "clusters.csv"
+    path.write_text("image,cluster,nearest_cluster\na,0.0,1.0\nb,1.0,\nc,0.0,1.0\n")
+    table = read_clusters(path)
+    assert table.called == ("0", "1")
+    assert table.clusters.tolist() == [0, 1, 0]
+    assert table.nearest.tolist() == [1, -1, 1]
+    said = (
+        f"2 clusters of {path} are whole numbers saved with a point: '0.0' is '0' now"
+    )
+    assert table.notes == (said,)
+    # A column with gaps alone became one of floats.
+    path.write_text("image,cluster,nearest_cluster\na,0,1.0\nb,1,\nc,1.5,0.0\n")
+    table = read_clusters(path)
+    assert table.called == ("0", "1", "1.5")
+    assert table.nearest.tolist() == [1, -1, 0]
+    assert table.notes == ()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -59,6 +78,17 @@ def test_clusters_of_any_table(tmp_path):
         ("image,cluster\n", "holds no image"),
         ("image,cluster\na,0\nb\n", "line 3 has no cluster: was the file cut"),
         ("image,cluster\na,0\na,1\n", "line 3: image 'a' comes twice"),
+        (
+            "image,cluster,name\na,7,Ada\nb,7,\nc,7,Bob\n",
+            "line 4: cluster '7' is named 'Bob', and 'Ada' further up: take one",
+        ),
+        ("image,cluster,cluster\na,0,1\n", "two columns 'cluster': leave one out"),
+        ("image,Cluster,cluster \na,0,\n", "line 2 has no cluster"),
+        ("image,Cluster,CLUSTER\na,0,1\n", "two columns 'cluster': leave one out"),
+        (
+            "image,cluster\na,1\nb,1.0\n",
+            "line 3: cluster '1.0' is '1' further up: spell it once",
+        ),
         ("image,cluster,confidence\na,0,1.5\n", "confidence is '1.5': give 0 to 1"),
         ("image,cluster,confidence\na,0,much\n", "confidence is 'much'"),
     ],
