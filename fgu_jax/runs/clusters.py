@@ -123,6 +123,24 @@ def _about_floats(spelt: Mapping[str, str], path: Path) -> tuple[str, ...]:
     )
 
 
+def _beside_ours(names: Sequence[str]) -> tuple[str, ...]:
+    """What columns are called beside ours: each once, those of other names as before.
+
+    >>> _beside_ours(["image", "sex", "table_image"])
+    ('table_table_image', 'sex', 'table_image')
+    """
+    taken = {*_OWN, *names}
+    headers = []
+    for name in names:
+        header = name
+        if name in _OWN:
+            while header in taken:
+                header = f"table_{header}"
+            taken.add(header)
+        headers.append(header)
+    return tuple(headers)
+
+
 def _confidence(text: str, where: str) -> float:
     """0 to 1; with a comma, too, as spreadsheets of some countries write it."""
     try:
@@ -158,7 +176,8 @@ def write_clusters(
         where it is given, two further columns ``SUGGESTED``: that identity, and yes
         for images of clusters that hold nobody known.
       columns: further columns of the images, by their names, put after ours; one whose
-        name is ours comes out as ``table_NAME``.
+        name is ours comes out as ``table_NAME``, or ``table_table_NAME`` where the
+        first is there, and so on.
       called: [C], what clusters are called; none: by their numbers.
 
     Raises:
@@ -173,7 +192,7 @@ def write_clusters(
     ):
         of_image = columns or {}
         others = tuple(dict.fromkeys(name for row in of_image.values() for name in row))
-        headers = tuple(f"table_{name}" if name in _OWN else name for name in others)
+        headers = _beside_ours(others)
         writer = csv.writer(f)
         named = (NAME,) if individuals else ()
         writer.writerow(

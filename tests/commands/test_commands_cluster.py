@@ -228,6 +228,23 @@ def test_all_columns_come_back_with_what_is_suggested(table_of_features):
     assert "8 clusters hold somebody known (suggested_identity); 12 images in 2" in out
 
 
+def test_its_own_table_is_read_again_and_again(by_features, tmp_path):
+    names = [f"{n:02}.jpg" for n in range(60)]
+    table = tmp_path / "lab.csv"
+    lines = [f"{name},owl{n // 6},{n}" for n, name in enumerate(names)]
+    table.write_text("\n".join(["image,identity,cluster", *lines]))
+    for turn in range(4):
+        code, _, err, rows = by_features(f"--pattern={table}", names=names)
+        assert (code, err) == (0, "")
+        table = tmp_path / f"{turn}.csv"
+        (tmp_path / "clusters.csv").rename(table)
+        header = table.read_text().partition("\n")[0].split(",")
+        assert len(set(header)) == len(header) == 4 + 3 + 4 * turn
+        for n, row in enumerate(rows):  # the first table's columns keep their names
+            assert row["table_image"] == row["image"] == names[n]
+            assert (row["identity"], row["table_cluster"]) == (f"owl{n // 6}", str(n))
+
+
 def test_images_of_one_encounter_are_kept_together(table_of_features):
     names = [f"{i:02}_{k}.jpg" for i in range(10) for k in range(6)]
     # Each encounter holds the k-th image of two individuals: as no features say.
