@@ -33,7 +33,7 @@ class FeatureCache:
     """Features of one network, under SHA-256 digests of the images' files.
 
     Attributes:
-      trouble: why the cache is not used, or ``None``.
+      trouble: why the cache is not used, or what in it was damaged, or ``None``.
     """
 
     def __init__(self, path: Path | None, network: str):
@@ -44,7 +44,7 @@ class FeatureCache:
           network: identity of the network; features of others are not seen.
         """
         self.trouble: str | None = None
-        self._path, self._network = path, network
+        self._path, self._network, self._damaged = path, network, 0
         self._connection: sqlite3.Connection | None = None
         if path is None:
             return
@@ -65,16 +65,28 @@ class FeatureCache:
         asked = "select image from features where network = ?"
         return {image for (image,) in self._answers(asked, self._network)}
 
-    def read(self, images: Iterable[bytes]) -> dict[bytes, np.ndarray]:
-        """Features float32 [F] of digests; those that are missing are left out."""
+    def read(
+        self, images: Iterable[bytes], width: int | None = None
+    ) -> dict[bytes, np.ndarray]:
+        """Features float32 [F] of digests; missing and damaged ones are left out.
+
+        Args:
+          images: the digests.
+          width: F; ``None``: that of most features that are kept.
+
+        What is no unit row of that width is damaged, and told in ``trouble``.
+        """
+        if width is None:
+            most = self._answers(_WIDTH, self._network)
+            width = most[0][0] // 4 if most else 0
         asked = "select feature from features where network = ? and image = ?"
         features = {}
         for image in images:
             for (feature,) in self._answers(asked, self._network, image):
-                try:
+                if _is_whole(feature, width):
                     features[image] = np.frombuffer(feature, "<f4")
-                except (ValueError, TypeError) as error:
-                    self._give_up(error)
+                else:
+                    self._tell_damaged()
         return features
 
     def keep(self, features: dict[bytes, np.ndarray]) -> None:
@@ -109,8 +121,19 @@ class FeatureCache:
             self._give_up(error)
             return []
 
+    def _tell_damaged(self) -> None:
+        self._damaged += 1
+        self.trouble = (
+            f"features in the cache {str(self._path)!r} that were damaged and are made "
+            f"anew: {self._damaged:,}"
+        )
+
     def _give_up(self, error: Exception) -> None:
         self.trouble = f"the cache {str(self._path)!r} is not used: {error}"
+        if (
+            type(error) is sqlite3.DatabaseError
+        ):  # none of its kinds: the file is broken
+            self.trouble += ": delete it, and the next search makes it anew"
         self.close()
 
 
@@ -204,24 +227,23 @@ def embed_files(
             bad |= reasons
             if progress is not None:
                 progress(start + len(part), len(names), what)
-    digests, unreadable = {}, {}
-    for name, of in seen.items():
-        if isinstance(of, bytes) and of not in bad:
-            digests[name] = of
-        else:
-            unreadable[name] = of if isinstance(of, str) else bad[of]
+    kept = {
+        of: name
+        for name, of in seen.items()
+        if isinstance(of, bytes) and not (of in features or of in bad)
+    }
+    width = next((row.size for row in features.values()), None)
+    cached = cache.read(kept, width)
+    gone = {of: name for of, name in kept.items() if of not in cached}
+    rows, reasons = _embedded(root, gone, network)
+    cache.keep(rows)
+    features |= cached | rows
+    digests, unreadable = _parted(seen, bad | reasons)
     if not digests:
         name, reason = next(iter(unreadable.items()))
         raise InputError(
             f"not one of {len(names)} {what} images can be read: {name!r} ({reason})"
         )
-    cached = {of for of in digests.values() if of not in features}
-    features |= cache.read(cached)
-    if len(features) < len(set(digests.values())):  # it broke in between
-        with FeatureCache(None, network.identity) as none:
-            return embed_files(
-                root, names, reading, network, none, what=what, progress=progress
-            )
     return Embedded(
         root=root,
         names=tuple(digests),
@@ -231,6 +253,19 @@ def embed_files(
         num_cached=sum(of in cached for of in digests.values()),
         reading=reading.without(unreadable),
     )
+
+
+def _parted(
+    seen: Mapping[str, bytes | str], bad: Mapping[bytes, str]
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Digests of files by name, and why the others cannot be read."""
+    digests, unreadable = {}, {}
+    for name, of in seen.items():
+        if isinstance(of, bytes) and of not in bad:
+            digests[name] = of
+        else:
+            unreadable[name] = of if isinstance(of, str) else bad[of]
+    return digests, unreadable
 
 
 def _digest(source: FolderSource, name: str) -> bytes | str:
@@ -277,6 +312,19 @@ def _embedded(
         return _embedded(root, good, network)[0], bad
     return dict(zip(files, rows, strict=True)), {}
 
+
+def _is_whole(feature: Any, width: int) -> bool:
+    """Whether a value of the cache is a unit row of ``width`` numbers."""
+    if not isinstance(feature, bytes) or len(feature) != 4 * width:
+        return False
+    length = float(np.linalg.norm(np.frombuffer(feature, "<f4").astype(np.float64)))
+    return abs(length - 1) < 0.01  # not of NaN
+
+
+_WIDTH = """
+select length(feature) from features where network = ? and typeof(feature) = 'blob'
+group by 1 order by count(*) desc, 1 desc limit 1
+"""
 
 _TABLE = """
 create table if not exists features (

@@ -88,6 +88,8 @@ def test_a_broken_cache_is_said_and_costs_no_search(folders, content):
             Colours(), folders / "query", folders / "gallery", cache=cache
         )
     assert "cache.sqlite" in cache.trouble
+    if len(content) > 99:
+        assert cache.trouble.endswith("delete it, and the next search makes it anew")
     assert names_found(matches, 0)[0] == "plain.png"
 
 
@@ -104,6 +106,74 @@ def test_a_cache_that_breaks_while_it_is_read_costs_no_search(folders):
     assert cache.trouble.endswith("gone")
     np.testing.assert_array_equal(matches.indices, whole.indices)
     assert network.seen == 12
+
+
+def _damage(file, change, rows=-1):
+    """Changes some features of a cache; -1: all."""
+    with sqlite3.connect(file) as other:
+        kept = other.execute("select image, feature from features limit ?", (rows,))
+        for image, feature in kept.fetchall():
+            other.execute(
+                "update features set feature = ? where image = ?",
+                (change(feature), image),
+            )
+    other.close()
+
+
+@pytest.mark.parametrize("rows", [1, 4, 11, -1])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda feature: feature[:-4],
+        lambda feature: feature[:-3],
+        lambda feature: feature[:8],
+        lambda feature: feature + feature,
+        lambda feature: b"",
+        lambda feature: None,
+        lambda feature: "text",
+        lambda feature: b"\xff" * len(feature),
+        lambda feature: b"\0" * len(feature),
+    ],
+)
+def test_damaged_features_are_made_anew_and_told(folders, change, rows):
+    file = folders / "cache.sqlite"
+    whole = search_in(folders, Colours(), file)
+    _damage(file, change, rows)
+    paint(
+        folders / "gallery" / "plain.png", color_of(5)
+    )  # a copy: its own is not asked for
+    network = Colours()
+    with searching.FeatureCache(file, "colours") as cache:
+        matches = searching.search(
+            network, folders / "query", folders / "gallery", cache=cache
+        )
+    assert matches.gallery.features.shape == whole.gallery.features.shape
+    count = int(re.search(r"damaged and are made anew: (\d+)$", cache.trouble)[1])
+    assert count == network.seen >= (rows if rows > 0 else 12) - 1
+    again = Colours()
+    repaired = search_in(folders, again, file)  # nothing to be told
+    assert again.seen == 0
+    np.testing.assert_array_equal(repaired.distances, matches.distances)
+
+
+def test_a_damaged_feature_is_made_anew_beside_a_new_one(folders):
+    """Most of the file is damaged alike, so that the network alone tells the width."""
+    file = folders / "cache.sqlite"
+    search_in(folders, Colours(), file)
+    cut = np.array([0.6, 0.8], "<f4").tobytes()  # a unit row of another width
+    _damage(file, lambda feature: cut)
+    paint(folders / "query" / "q0.png", (9, 8, 7))
+    paint(folders / "gallery" / "new.png", (7, 8, 9))
+    network = Colours()
+    with searching.FeatureCache(file, "colours") as cache:
+        found = searching.search(
+            network, folders / "query", folders / "gallery", cache=cache
+        )
+    assert cache.trouble.endswith("made anew: 11")
+    assert network.seen == 13
+    np.testing.assert_array_equal(
+        found.distances, search_in(folders, Colours()).distances
+    )
 
 
 @pytest.mark.parametrize(
