@@ -191,23 +191,33 @@ class Checkpoints:
         self._check(step, network, self._read_history(step)[1])
         return network
 
-    def past(self, fingerprint: str) -> dict:
+    def past(self, fingerprint: str, known: str | None = None) -> dict:
         """The history of the newest checkpoint; one of no epochs where there is none.
 
         Args:
           fingerprint: digest of the training images.
+          known: digest of what else clusters are made with; ``None`` of nothing. A
+            checkpoint of an earlier version does not say it, and passes.
 
         Raises:
-          InputError: the checkpoint is of a run on other images.
+          InputError: the checkpoint is of a run on other images, or with other cameras,
+            tracks or answers.
         """
         if self.latest() is None:
-            return {"epochs": [], "fingerprint": fingerprint}
+            return {"epochs": [], "fingerprint": fingerprint, "known": known}
         saved = self._read_history(self._step())[0]
         if saved["fingerprint"] != fingerprint:
             raise InputError(
                 f"the run was trained on other images ({saved['fingerprint'][:8]}, now "
                 f"{fingerprint[:8]}): resume it on the same data, or begin a new "
                 f"run from its network with --init={self._directory.parent}"
+            )
+        if saved.get("known", known) != known:
+            before, now = ((of or "none")[:8] for of in (saved["known"], known))
+            raise InputError(
+                f"the run was trained with other answers, tracks or cameras ({before}, "
+                f"now {now}): resume it with the same, or begin a new run from its "
+                f"network with --init={self._directory.parent}"
             )
         return saved
 

@@ -7,6 +7,7 @@ started again, with another configuration too.
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import orbax.checkpoint as ocp
 
 from fgu_jax import files
-from fgu_jax.config import MAY_CHANGE_ON_RESUME, Config, differing, values
+from fgu_jax.config import Config, differing, fields_of, presets, values
 from fgu_jax.config.located import located
 from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.errors import InputError
@@ -77,23 +78,30 @@ def held(config: Config, say: Callable[[str], object]) -> Iterator[Path]:
 def own_configuration(given: Mapping[str, Any]) -> Config | None:
     """What ``--resume --workdir=RUN`` goes on with: the run's own ``config.json``.
 
-    Fields that a resume may change may be given beside; with any other, or a preset,
-    the whole configuration is that of the command line, and ``None`` is returned.
+    Fields that are given beside stand in place of the run's; ``check`` refuses those
+    that a resume may not change. Another preset is asked for in whole, on the run's own
+    data and by its method.
 
     Args:
       given: the fields of the command line, as text.
 
+    Returns:
+      ``None`` where no run is gone on with.
+
     Raises:
       InputError: a value that a field cannot have.
     """
-    own = given.keys() <= MAY_CHANGE_ON_RESUME - {"preset"}
-    if not own or given.get("workdir") is None:
-        return None
     changes = {name: values.parse_value(name, given[name]) for name in given}
-    path = Path(changes["workdir"]) / _CONFIG
-    if not changes.get("resume") or not path.is_file():
+    if not changes.get("resume") or changes.get("workdir") is None:
         return None
-    return dataclasses.replace(values.load(path), **changes)
+    path = Path(changes["workdir"]) / _CONFIG
+    if not path.is_file():
+        return None
+    own = values.load(path)
+    if changes.get("preset", own.preset) != own.preset:
+        kept = {name: getattr(own, name) for name in (*fields_of("data"), "method")}
+        return presets.resolve(kept | changes)
+    return dataclasses.replace(own, **changes)
 
 
 def write_config(config: Config) -> None:
@@ -167,6 +175,20 @@ def _check_content(config: Config) -> None:
             else "give the old values, or leave --resume out"
         )
         raise InputError(f"{directory} cannot be resumed with {changes}: {mend}")
+    done = _epochs_done(directory)
+    if begun and config.epochs < done:
+        raise InputError(
+            f"epochs is {config.epochs}, and {directory} has done {done}: give {done} "
+            "or more"
+        )
+
+
+def _epochs_done(directory: Path) -> int:
+    """The last whole line's epoch of a run's figures; 0 where there is none."""
+    path = directory / METRICS
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    return json.loads(lines[-1])["epoch"] if lines else 0
 
 
 def _check_only(directory: Path, names: set[str], allowed: set[str]) -> None:

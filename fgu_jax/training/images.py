@@ -173,6 +173,23 @@ def read_dataset(config: Config, progress: Progress | None) -> Dataset:
     return dataset
 
 
+def known_of(opened: Opened) -> str | None:
+    """A digest of the cameras, tracks and answers that clusters are made with.
+
+    ``None`` where there are none.
+    """
+    together, cameras = opened.together, opened.cameras
+    if cameras is None and not together:
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    used = (cameras, together.tracks, together.must_link, together.cannot_link)
+    for of in used:
+        rows = np.empty(0) if of is None else of
+        digest.update(f"{rows.shape}".encode())
+        digest.update(np.ascontiguousarray(rows, np.int64).data)
+    return digest.hexdigest()
+
+
 def fingerprint(names: tuple[str, ...], images: Images) -> str:
     """A digest of the training images as they are trained on, and of their names."""
     digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=16)

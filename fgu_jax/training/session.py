@@ -33,7 +33,7 @@ from fgu_jax.training.appearance import describe
 from fgu_jax.training.backgrounds import by_background, most_groups
 from fgu_jax.training.epoch import Epochs
 from fgu_jax.training.estimate import Estimate
-from fgu_jax.training.images import About, Opened, fingerprint, open_data
+from fgu_jax.training.images import About, Opened, fingerprint, known_of, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.regrouping import regroup
@@ -213,7 +213,7 @@ def open_session(
         processes.on_first(lambda: closing.enter_context(folder.held(config, say)))
         checkpoints = Checkpoints(config.directory / CHECKPOINTS, keep=config.keep)
         closing.callback(checkpoints.close)
-        past = checkpoints.past(digest)
+        past = checkpoints.past(digest, known_of(opened))
         begin = functools.partial(
             _begun,
             config,

@@ -212,6 +212,41 @@ def test_a_resume_of_nothing_is_refused_as_before(run_command, tmp_path):
     assert "holds no run to resume" in err
 
 
+@pytest.fixture(scope="module")
+def finished_folder(tmp_path_factory):
+    """A run of one epoch on own pictures, for what is refused of it."""
+    folder = tmp_path_factory.mktemp("resumed")
+    for k in range(64):
+        put(folder / "crops" / f"{k % 8}_c{k % 3}_{k}.png")
+    given = SMALL_RUN | {
+        "dataset": "folder",
+        "data_dir": str(folder / "crops"),
+        "pattern": "{identity}_c{camera}_*.png",
+        "workdir": str(folder / "run"),
+        "epochs": 1,
+    }
+    fgu_jax.fit(presets.resolve(given), quiet=True)
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--batch_size=4"], "cannot be resumed with batch_size 8 -> 4: give the old"),
+        (["--epochs=0"], "epochs is 0, and {run} has done 1: give 1 or more"),
+        (["--preset=tuned"], "cannot be resumed with backbone "),
+    ],
+)
+def test_a_resume_names_what_was_given(finished_folder, run_command, more, said):
+    before = (finished_folder / "config.json").read_bytes()
+    resume = ["--resume", f"--workdir={finished_folder}"]
+    code, _, err = run_command("train", *resume, *more)
+    assert code == 2
+    assert said.format(run=finished_folder) in err
+    assert "dataset" not in err
+    assert (finished_folder / "config.json").read_bytes() == before
+
+
 def test_a_picture_of_pillow_is_a_query(trained_run):
     from drawn_trees import picture
 

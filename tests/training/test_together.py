@@ -117,6 +117,20 @@ def test_a_run_honours_them_and_gives_the_columns_back(photos, tmp_path):
     assert stored["links"] == str(answers)
 
 
+def test_a_run_goes_on_with_the_same_answers_alone(photos, tmp_path):
+    answers = tmp_path / "answers.csv"
+    answers.write_text("image,other,same\n00.png,01.png,yes\n")
+    changes = {"links": str(answers), "pattern": "table.csv"}
+    run(photos, tmp_path, **changes)
+    longer = changes | {"resume": True, "epochs": 3}
+    for text in ("image,other,same\n00.png,01.png,no\n", "image,other,same\n"):
+        answers.write_text(text)
+        with pytest.raises(InputError, match="trained with other answers, tracks or"):
+            run(photos, tmp_path, **longer)
+    answers.write_text("image,other,same\n00.png,01.png,yes\n")
+    assert run(photos, tmp_path, **longer)[0].history[-1]["epoch"] == 3
+
+
 def test_a_run_keeps_tracks_together(photos, tmp_path):
     _, rows = run(photos, tmp_path, use_tracks=True, pattern="table.csv")
     of = {row["image"]: row for row in rows}
