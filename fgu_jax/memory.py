@@ -181,7 +181,8 @@ def _in_batch_order(
     # A negative row would count from the end; it goes out of range instead.
     rows = jnp.where(rows < 0, height, rows)
     earlier = jnp.tril(rows[:, None] == rows[None, :], k=-1)
-    turn = jnp.sum(earlier, axis=1)
+    # Samples that change nothing wait for none: they would be repeats of one row.
+    turn = jnp.where(rows < height, jnp.sum(earlier, axis=1), 0)
     last = jnp.max(turn)
     values = values.astype(table.dtype)
 

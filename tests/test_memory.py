@@ -1,5 +1,7 @@
 """Memory rules against sequential NumPy loops."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,6 +70,39 @@ def test_the_rate_and_the_hardest_equal_loops(rate):
     np.testing.assert_allclose(got, expected, atol=1e-12)
     hardest = _hardest_loop(table, features, labels, rate)
     np.testing.assert_allclose(hard, hardest, atol=1e-12)
+
+
+@pytest.fixture
+def rounds(monkeypatch):
+    """A mark for each round that an update takes, of a loop that is not compiled."""
+    taken = []
+
+    def while_loop(goes_on, one_round, carry):
+        while goes_on(carry):
+            taken.append(1)
+            carry = one_round(carry)
+        return carry
+
+    monkeypatch.setattr(memory, "lax", types.SimpleNamespace(while_loop=while_loop))
+    return taken
+
+
+def test_images_that_change_nothing_take_no_round(rounds):
+    rng = np.random.default_rng(4)
+    table = jnp.asarray(_unit(rng.standard_normal((6, 8))), jnp.float32)
+    features = jnp.asarray(_unit(rng.standard_normal((32, 8))), jnp.float32)
+    labels = jnp.arange(32) % 4  # 8 of each: 28 are beaten
+    alike = jnp.sum(table[labels] * features, axis=-1).reshape(8, 4)
+    kept = jnp.argmin(alike, axis=0) * 4 + jnp.arange(4)
+    alone = memory.update_cluster_memory(table, features[kept], labels[kept])
+    rounds.clear()
+    hard = memory.update_cluster_memory(table, features, labels, hardest=True)
+    assert len(rounds) == 1
+    np.testing.assert_array_equal(hard, alone)
+    rounds.clear()
+    outside = jnp.where(labels == 1, 1, -1).at[0].set(6)
+    memory.update_cluster_memory(table, features, outside)
+    assert len(rounds) == 8
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-4), ("float64", 1e-9)])
