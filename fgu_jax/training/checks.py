@@ -88,9 +88,10 @@ def validate_with_data(config: Config, num_images: int) -> None:
         return
     if config.distance == "jaccard":
         return
-    merges = sum(map(config.merges_after, range(1, config.epochs + 1)))
+    # The first may come before the first epoch, the last after the last one.
+    merges = sum(map(config.regroups_after, range(config.epochs + 1)))
     each = clusters_a_merge(config, num_images)
-    if merges and config.merge_fraction > 0 and each == 0:
+    if merges and each == 0:
         raise InputError(
             f"merge_fraction {config.merge_fraction} of {num_images} images is less "
             f"than one cluster a merge: use {1 / num_images:.3g} or more, or 0"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fgu_jax.config import presets
+from fgu_jax.config import Config, presets
 from fgu_jax.errors import InputError
 from fgu_jax.parallel import machine
 from fgu_jax.training import checks
@@ -21,6 +21,7 @@ def small_machine(monkeypatch):
         {"merge_criterion": "average"},
         {"size_penalty": 0.01},
         {"preset": "tuned-2026-11"},
+        {"merge_criterion": "average", "merge_start": 0, "merge_stop": 0},
     ],
 )
 def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, changes):
@@ -48,6 +49,41 @@ def test_a_matrix_that_does_not_fit_is_refused_at_the_start(small_machine, chang
 def test_no_matrix_is_asked_for_where_none_is_held(small_machine, changes):
     config = presets.resolve({"preset": "quick-2026-11"} | changes)
     checks.validate_with_data(config, MANY)
+
+
+FROM_THE_START = {"merge_start": 0, "merge_every": 1, "merge_stop": 100}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"epochs": 19},
+            "20 merges of 5 clusters leave fewer than 2 of 100: use a merge_fraction "
+            "below 0.0495",
+        ),
+        (
+            {"merge_stop": 0, "merge_fraction": 0.001},
+            "merge_fraction 0.001 of 100 images is less than one cluster a merge: use "
+            "0.01 or more, or 0",
+        ),
+        (
+            {"epochs": 0, "merge_fraction": 1.0},
+            "1 merges of 100 clusters leave fewer than 2 of 100",
+        ),
+    ],
+)
+def test_the_merge_before_the_first_epoch_counts(changes, said):
+    small = FROM_THE_START | {"batch_size": 10, "num_neighbors": 3}
+    with pytest.raises(InputError, match=said):
+        checks.validate_with_data(Config(**small | changes), 100)
+
+
+def test_as_many_merges_as_leave_two_clusters_are_taken():
+    small = FROM_THE_START | {"batch_size": 10, "num_neighbors": 3}
+    checks.validate_with_data(Config(**small, epochs=18), 100)
+    checks.validate_with_data(Config(**small, epochs=19, merge_fraction=0.049), 100)
+    checks.validate_with_data(Config(**small, epochs=99, merge_fraction=0.0), 100)
 
 
 @pytest.mark.parametrize(
