@@ -70,23 +70,25 @@ class FiniteLosses:
                 )
 
 
-def figures(state: TrainState) -> dict[str, float]:
+def figures(config: Config, state: TrainState) -> dict[str, float]:
     """What the watch looks at, for the log.
 
     Args:
+      config: the run's; it says whether rows are of clusters or of images.
       state: after an epoch, or before the first.
 
     Returns:
       ``largest_cluster``: share of the images in the largest cluster; ``spread`` and
       ``patch_spread``: 1 - the mean cosine of two different rows of V, and of W (that
       of the patch where it is least), whatever their length. 0 means that all rows are
-      one point. Before the first step the centres stand for V, which may be zeros.
+      one point. Before the first step the centres stand for a V of clusters, which may
+      be zeros.
     """
     clusters = np.asarray(jax.device_get(state.labels))
-    table = state.centres if int(state.step) == 0 else state.cluster_memory
-    spreads = jax.device_get(
-        _spreads(table, state.num_clusters, state.patch_memory, len(clusters))
-    )
+    of_v, of_w = _live_rows(config, state)
+    begins = int(state.step) == 0 and config.memory_rows == "clusters"
+    table = state.centres if begins else state.cluster_memory
+    spreads = jax.device_get(_spreads(table, of_v, state.patch_memory, of_w))
     return {
         "largest_cluster": float(
             np.bincount(clusters[clusters >= 0]).max() / len(clusters)
@@ -94,6 +96,15 @@ def figures(state: TrainState) -> dict[str, float]:
         "spread": float(spreads[0]),
         "patch_spread": float(spreads[1].min()),
     }
+
+
+def _live_rows(config: Config, state: TrainState) -> tuple[int, int]:
+    """How many first rows of V and of W are in use; before any merge C is N."""
+    images, clusters = state.labels.shape[0], int(state.num_clusters)
+    return (
+        images if config.memory_rows == "images" else clusters,
+        clusters if config.patch_loss == "clusters" else images,
+    )
 
 
 def check(
@@ -193,27 +204,19 @@ def _collapse(config: Config, record: dict, before: dict, first: dict) -> str | 
 
 
 def _rows_not_unit(config: Config, state: TrainState) -> list[str]:
-    num_images = state.labels.shape[0]
-    unmerged = int(state.num_clusters) == num_images
+    of_v, of_w = _live_rows(config, state)
+    unmerged = int(state.num_clusters) == state.labels.shape[0]
     zeros_allowed = config.memory_start == "zeros" and unmerged
     length, row, patch_length, place = jax.device_get(
-        _worst_rows(
-            state.cluster_memory,
-            num_images if config.memory_rows == "images" else state.num_clusters,
-            state.patch_memory,
-            num_images,
-            zeros_allowed,
-        )
+        _worst_rows(state.cluster_memory, of_v, state.patch_memory, of_w, zeros_allowed)
     )
     found = []
     # Written so that nan is wrong too.
     if not abs(length - 1) <= _UNIT_TOLERANCE:
         found.append((f"row {row} of the cluster memory V", length))
     if not abs(patch_length - 1) <= _UNIT_TOLERANCE:
-        patch, image = divmod(int(place), state.patch_memory.shape[1])
-        found.append(
-            (f"row {image} of the patch memory W, patch {patch},", patch_length)
-        )
+        patch, row = divmod(int(place), state.patch_memory.shape[1])
+        found.append((f"row {row} of the patch memory W, patch {patch},", patch_length))
     return [
         f"{what} has length {size:.4g}, not 1: what is computed from it is wrong; go "
         "on from an older checkpoint, and try other devices or precision=float32"
@@ -223,14 +226,11 @@ def _rows_not_unit(config: Config, state: TrainState) -> list[str]:
 
 @jax.jit
 def _spreads(
-    table: jax.Array,
-    num_clusters: jax.Array,
-    patches: jax.Array,
-    num_images: int | jax.Array,
-):
+    table: jax.Array, of_v: int, patches: jax.Array, of_w: int
+) -> tuple[jax.Array, jax.Array]:
     """1 - mean cosine of two different rows: of V's live ones, and of each patch's.
 
-    Rows of W from ``num_images`` on are dead, where it is cut over devices.
+    Rows of V from ``of_v`` on are dead, and those of W from ``of_w`` on.
     """
 
     def spread(rows, counted):
@@ -244,14 +244,14 @@ def _spreads(
         mean = jnp.sum(rows * counted, axis=0, keepdims=True) / count
         return jnp.sum((rows - mean) ** 2 * counted) / (count - 1)
 
-    live = jnp.arange(len(table)) < num_clusters
+    live = jnp.arange(len(table)) < of_v
     live &= jnp.any(table != 0, axis=1)  # no image of it came yet
-    every = jnp.arange(patches.shape[1]) < num_images
-    return spread(table, live), jax.lax.map(lambda x: spread(x, every), patches)
+    of_patches = jnp.arange(patches.shape[1]) < of_w
+    return spread(table, live), jax.lax.map(lambda x: spread(x, of_patches), patches)
 
 
 @jax.jit
-def _worst_rows(table, num_clusters, patches, num_images, zeros_allowed):
+def _worst_rows(table, of_v, patches, of_w, zeros_allowed):
     """Length and place of the rows of V and W that are farthest from unit length."""
 
     def worst(length):
@@ -263,9 +263,9 @@ def _worst_rows(table, num_clusters, patches, num_images, zeros_allowed):
         return jnp.sqrt(jnp.sum(rows.astype(jnp.float32) ** 2, axis=-1))
 
     length = lengths(table)
-    passed = jnp.arange(len(table)) >= num_clusters
+    passed = jnp.arange(len(table)) >= of_v
     passed |= zeros_allowed & (length == 0)
-    dead = jnp.arange(patches.shape[1])[None, :] >= num_images
+    dead = jnp.arange(patches.shape[1])[None, :] >= of_w
     return (
         *worst(jnp.where(passed, 1.0, length)),
         *worst(jnp.where(dead, 1.0, lengths(patches)).reshape(-1)),

@@ -128,7 +128,7 @@ def first_state(session: Session) -> TrainState:
             session.spent["regrouping"] = time.perf_counter() - started
         state = session.place(state)
         record: dict = {"epoch": 0, "clusters": int(state.num_clusters)}
-        record |= health.figures(state)
+        record |= health.figures(config, state)
         record |= session.judge.histogram()
         record |= session.judge.network(embed)
     tracker.epoch(record, {})
@@ -173,7 +173,7 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
         sums = zero_sums(state.cluster_memory.dtype)
         state = state.replace(sums=replicate(sums, session.mesh))
         record["clusters"] = int(state.num_clusters)
-        record |= health.figures(state)
+        record |= health.figures(config, state)
         record |= judge.clusters(jax.device_get(state.labels))
         times.append(time.perf_counter())
         if config.evaluates_after(epoch):

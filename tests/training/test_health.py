@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -13,6 +14,7 @@ from fgu_jax.training import health, loop
 from fgu_jax.training.state import create
 
 N, D, U, WIDTH = 40, 6, 2, 5
+CONFIG = Config()
 
 
 def _unit(rows):
@@ -31,9 +33,9 @@ def _state(seed=0, **changes):
     return state.replace(step=jnp.ones((), jnp.int32), **changes)
 
 
-def _record(state, epoch=3):
+def _record(state, epoch=3, config=CONFIG):
     clusters = {"epoch": epoch, "clusters": int(state.num_clusters)}
-    return clusters | health.figures(state)
+    return clusters | health.figures(config, state)
 
 
 def _slow_spread(rows):
@@ -46,14 +48,14 @@ def test_spread_by_hand():
     table = np.zeros((N, D), np.float32)
     table[:3, 0], table[1] = [1, 0, -1], np.eye(D)[1]
     state = _state(cluster_memory=jnp.asarray(table), num_clusters=jnp.asarray(3))
-    assert health.figures(state)["spread"] == pytest.approx(4 / 3)
+    assert health.figures(CONFIG, state)["spread"] == pytest.approx(4 / 3)
 
 
 def test_figures_against_loops():
     labels = np.arange(N) % 7
     labels[:20] = 3
     state = _state(num_clusters=jnp.asarray(7), labels=jnp.asarray(labels))
-    found = health.figures(state)
+    found = health.figures(CONFIG, state)
     table = np.asarray(state.cluster_memory, np.float64)[:7]
     assert found["spread"] == pytest.approx(_slow_spread(table), abs=1e-6)
     least = min(_slow_spread(x) for x in np.asarray(state.patch_memory, np.float64))
@@ -65,15 +67,15 @@ def test_rows_that_no_image_has_filled_are_left_out_of_the_spread():
     state = _state()
     half = state.cluster_memory.at[N // 2 :].set(0)
     filled = np.asarray(half[: N // 2], np.float64)
-    found = health.figures(state.replace(cluster_memory=half))
+    found = health.figures(CONFIG, state.replace(cluster_memory=half))
     assert found["spread"] == pytest.approx(_slow_spread(filled), abs=1e-6)
 
 
 def test_before_the_first_step_the_features_count_not_an_empty_memory():
     state = _state().replace(step=jnp.zeros((), jnp.int32))
     empty = state.replace(cluster_memory=jnp.zeros_like(state.cluster_memory))
-    assert health.figures(empty) == health.figures(state)
-    assert health.figures(empty)["spread"] > 0.5
+    assert health.figures(CONFIG, empty) == health.figures(CONFIG, state)
+    assert health.figures(CONFIG, empty)["spread"] > 0.5
 
 
 def test_the_first_spread_is_of_directions_not_of_short_centres():
@@ -83,7 +85,7 @@ def test_the_first_spread_is_of_directions_not_of_short_centres():
     state = _state().replace(step=jnp.zeros((), jnp.int32))
     short = state.replace(centres=state.centres * lengths)
     rows = np.asarray(state.centres, np.float64)
-    found = health.figures(short)["spread"]
+    found = health.figures(CONFIG, short)["spread"]
     assert found == pytest.approx(_slow_spread(rows), abs=1e-6)
 
 
@@ -161,6 +163,63 @@ def test_one_patch_that_collapses():
     history = [_record(sound, 0)]
     (line,) = health.check(Config(), state, _record(state), history)
     assert "patch features collapse" in line
+
+
+def _clusters(count, **changes):
+    labels = jnp.arange(N) % count
+    return _state(labels=labels, num_clusters=jnp.asarray(count), **changes)
+
+
+def test_patches_of_clusters_that_collapse_are_seen_beside_dead_rows():
+    config = Config(patch_loss="clusters")
+    sound = _clusters(10)
+    table = sound.patch_memory.at[:, :10].set(_unit(np.ones(WIDTH)))
+    state = sound.replace(patch_memory=table)
+    history = [_record(sound, 0, config)]
+    live = np.asarray(sound.patch_memory[:, :10], np.float64)
+    wanted = min(map(_slow_spread, live))
+    assert history[0]["patch_spread"] == pytest.approx(wanted, abs=1e-6)
+    record = _record(state, config=config)
+    assert record["patch_spread"] == pytest.approx(0, abs=1e-6)
+    (line,) = health.check(config, state, record, history)
+    assert "patch features collapse" in line
+    # Until clusters are first made W has a row an image, each a cluster.
+    first = health.figures(config, _state())
+    assert first == health.figures(CONFIG, _state())
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_memory_of_images_counts_all_of_its_rows(step):
+    config = Config(memory_rows="images")
+    state = _clusters(10).replace(step=jnp.asarray(step))
+    rows = np.asarray(state.cluster_memory, np.float64)
+    found = health.figures(config, state)["spread"]
+    assert found == pytest.approx(_slow_spread(rows), abs=1e-6)
+
+
+def test_the_watch_is_compiled_once_whatever_the_rows_are_of(monkeypatch):
+    traces, spreads = [], health._spreads
+
+    @jax.jit
+    def traced(*arguments):
+        traces.append(1)
+        return spreads(*arguments)
+
+    monkeypatch.setattr(health, "_spreads", traced)
+    for changes in ({}, {"patch_loss": "clusters"}, {"memory_rows": "images"}):
+        for state in (_state(), _clusters(10), _clusters(4)):
+            health.figures(Config(**changes), state)
+    assert len(traces) == 1
+
+
+def test_a_dead_row_of_the_patch_memory_may_have_any_length():
+    config = Config(patch_loss="clusters")
+    sound = _clusters(10)
+    dead = sound.replace(patch_memory=sound.patch_memory.at[:, 10:].multiply(7))
+    assert health.check(config, dead, _record(dead, config=config), []) == []
+    wrong = sound.replace(patch_memory=sound.patch_memory.at[1, 9].multiply(3))
+    (line,) = health.check(config, wrong, _record(wrong, config=config), [])
+    assert "row 9 of the patch memory W, patch 1, has length 3" in line
 
 
 @pytest.mark.parametrize("length", [0.5, 1.01, 0.0])
