@@ -1,8 +1,8 @@
 """A watch on the run: what can be seen to go wrong, within an epoch and between two.
 
-Losses and gradients that are not finite end a run within the epoch. After each epoch: a
-cluster that swallows the images, features that collapse to a point, memory rows that
-are not of unit length. The figures stand in ``metrics.jsonl``;
+Losses and gradients that are not finite end a run within the epoch. Before the first
+epoch and after each: a cluster that swallows the images, features that collapse to a
+point, memory rows that are not of unit length. The figures stand in ``metrics.jsonl``;
 what is complained of depends on them and on the configuration alone.
 """
 
@@ -110,7 +110,7 @@ def _live_rows(config: Config, state: TrainState) -> tuple[int, int]:
 def check(
     config: Config, state: TrainState, record: dict, history: list[dict]
 ) -> list[str]:
-    """What is wrong after an epoch, a line each: epoch, figures, what to try.
+    """What is wrong after an epoch or before the first, a line each: what to try.
 
     With ``watch=warn`` a large cluster and a collapse are told of when they come up,
     not again at every epoch that they last.
@@ -118,8 +118,8 @@ def check(
     Args:
       config: the run's; ``watch`` says what to do.
       state: after the epoch.
-      record: the epoch's, with ``figures``.
-      history: the records before, from epoch 0.
+      record: the epoch's, with ``figures``; ``merged`` false: it got no other clusters.
+      history: the records before, from epoch 0; none at epoch 0 itself.
 
     Returns:
       Warnings; none with ``watch=off``.
@@ -129,11 +129,7 @@ def check(
     """
     for name in ("spread", "patch_spread"):
         if not np.isfinite(record[name]):
-            raise InputError(
-                f"{name} of the memory is {record[name]} after epoch "
-                f"{record['epoch']}: the last checkpoint stays; try a lower "
-                "learning_rate, or another seed"
-            )
+            raise InputError(f"{name} of the memory is {record[name]} {_when(record)}")
     if config.watch == "off":
         return []
     first, before = (history[0], history[-1]) if history else ({}, {})
@@ -142,7 +138,7 @@ def check(
     return [
         f"epoch {record['epoch']}: {complaint}"
         for complaint in (
-            _not_regrouped(record),
+            _not_regrouped(config, record),
             _few_clusters(config, record, before),
             _large_cluster(config, record, before),
             _collapse(config, record, before, first),
@@ -152,12 +148,24 @@ def check(
     ]
 
 
-def _not_regrouped(record: dict) -> str | None:
+def _when(record: dict) -> str:
+    if record["epoch"] == 0:
+        return "before the first epoch: give another init, or another seed"
+    return (
+        f"after epoch {record['epoch']}: the last checkpoint stays; try a lower "
+        "learning_rate, or another seed"
+    )
+
+
+def _not_regrouped(config: Config, record: dict) -> str | None:
     if record.get("merged", True):
         return None
+    found, mend = "", _smaller_distance(config, record)
+    if config.alone == "left_out":
+        found, mend = ", or each alone", "another max_distance, or alone=kept"
     return (
-        f"all images were in one cluster, or each alone: the {record['clusters']} "
-        "clusters before stay; try another max_distance, or alone=kept"
+        f"all images were in one cluster{found}: the {record['clusters']} clusters "
+        f"before stay; try {mend}"
     )
 
 
@@ -167,10 +175,14 @@ def _few_clusters(config: Config, record: dict, before: dict) -> str | None:
     at_once = config.batch_size // config.images_a_cluster
     if not record["clusters"] < at_once <= before.get("clusters", at_once):
         return None
+    more = "a smaller merge_fraction"
+    if config.clustering == "kmeans":
+        more = "more kmeans_clusters"
+    elif config.distance == "jaccard":
+        more = "a max_distance that leaves more clusters"
     return (
         f"{record['clusters']} clusters, and a batch is of {at_once}: each comes into "
-        "it more than once; try a smaller batch_size, or a max_distance that leaves "
-        "more clusters"
+        f"it more than once; try a smaller batch_size, or {more}"
     )
 
 
@@ -184,9 +196,25 @@ def _large_cluster(config: Config, record: dict, before: dict) -> str | None:
     return (
         f"one of {record['clusters']} clusters holds "
         f"{100 * record['largest_cluster']:.0f}% of the images (watch_cluster_share "
-        f"is {config.watch_cluster_share}): merges chain; try "
-        "merge_criterion=average, a smaller merge_fraction or an earlier merge_stop"
+        f"is {config.watch_cluster_share}): {_smaller_clusters(config, record)}"
     )
+
+
+def _smaller_clusters(config: Config, record: dict) -> str:
+    """What to try against a large cluster, by how clusters are made."""
+    if config.clustering == "kmeans":
+        return "try more kmeans_clusters"
+    less = "a smaller merge_fraction or an earlier merge_stop"
+    if config.distance == "jaccard":
+        less = _smaller_distance(config, record)
+    if config.merge_criterion in ("min", "dbscan"):
+        return f"merges chain; try merge_criterion=average, {less}"
+    return f"try {less}"
+
+
+def _smaller_distance(config: Config, record: dict) -> str:
+    opened = config.merges_up_to(record["epoch"]) > config.max_distance
+    return "a smaller max_distance" + (" or last_max_distance" if opened else "")
 
 
 def _collapse(config: Config, record: dict, before: dict, first: dict) -> str | None:

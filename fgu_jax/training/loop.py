@@ -95,7 +95,8 @@ def first_state(session: Session) -> TrainState:
     In a new run all images are embedded once; V, W and c are filled from this pass.
 
     Raises:
-      InputError: weights or a checkpoint that cannot be had or do not fit.
+      InputError: weights or a checkpoint that cannot be had or do not fit, or what
+        ``config.watch`` stops for.
     """
     config, tracker = session.config, session.tracker
     if session.past["epochs"]:
@@ -123,14 +124,18 @@ def first_state(session: Session) -> TrainState:
             independence=config.distance_gap > 0,
             on_host=config.shard_tables,
         )
+        merged = True
         if config.regroups_after(0):
+            alone = state.labels  # and not the tables: nothing else holds them
             state = session.regrouped(state, features, epoch=0)
+            merged = state.labels is not alone
             session.spent["regrouping"] = time.perf_counter() - started
         state = session.place(state)
         record: dict = {"epoch": 0, "clusters": int(state.num_clusters)}
         record |= health.figures(config, state)
         record |= session.judge.histogram()
         record |= session.judge.network(embed)
+    _watch(session, state, record | {"merged": merged})
     tracker.epoch(record, {})
     announce(tracker.console, config, record)
     if config.epochs == 0:
@@ -217,19 +222,26 @@ def _stop_if_asked(session: Session, state: TrainState, within: int) -> None:
         raise Stopped(stop.signum)
 
 
+def _watch(session: Session, state: TrainState, record: dict) -> None:
+    """Tells of what is wrong, or stops the run for it, as ``config.watch`` says."""
+    epoch, tracker = record["epoch"], session.tracker
+    for warning in health.check(session.config, state, record, tracker.history):
+        if session.record is not None:
+            session.record.warn(epoch, warning)
+        if session.config.watch == "stop":
+            stays = "; the last checkpoint stays" if epoch > 0 else ""
+            raise InputError(f"{warning}{stays}")
+        tracker.console.print(f"warning: {warning}", markup=False)
+
+
 def _keep(session: Session, state: TrainState, record: dict, times: list) -> None:
-    """Warns, writes and shows an epoch's record, and saves the state where it is due.
+    """Watches, writes and shows an epoch's record, and saves the state where it is due.
 
     ``times`` are those of its start and of the ends of training, merge, evaluation.
     """
     config, tracker, stop = session.config, session.tracker, session.stop
     epoch = record["epoch"]
-    for warning in health.check(config, state, record, tracker.history):
-        if session.record is not None:
-            session.record.warn(epoch, warning)
-        if config.watch == "stop":
-            raise InputError(f"{warning}; the last checkpoint stays")
-        tracker.console.print(f"warning: {warning}", markup=False)
+    _watch(session, state, record)
     train, merge, evaluate = (b - a for a, b in itertools.pairwise(times))
     timings = {
         "train_seconds": train,

@@ -114,6 +114,65 @@ def test_a_cluster_that_swallows_the_images():
     assert health.check(at_ease, state, _record(state), []) == []
 
 
+BY_DISTANCE = {"distance": "jaccard", "merge_criterion": "average"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "mend"),
+    [
+        (
+            {},
+            "merges chain; try merge_criterion=average, a smaller merge_fraction or an "
+            "earlier merge_stop",
+        ),
+        (
+            {"merge_criterion": "average"},
+            "try a smaller merge_fraction or an earlier merge_stop",
+        ),
+        (BY_DISTANCE, "try a smaller max_distance"),
+        (
+            BY_DISTANCE | {"last_max_distance": 0.8, "merge_start": 1},
+            "try a smaller max_distance or last_max_distance",
+        ),
+        (
+            BY_DISTANCE | {"merge_criterion": "dbscan", "merge_from": "images"},
+            "merges chain; try merge_criterion=average, a smaller max_distance",
+        ),
+        ({"clustering": "kmeans"}, "try more kmeans_clusters"),
+    ],
+)
+def test_a_large_cluster_has_the_mend_of_how_clusters_are_made(changes, mend):
+    state = _large(0.4)
+    (line,) = health.check(Config(**changes), state, _record(state), [])
+    assert line.endswith(f"(watch_cluster_share is 0.2): {mend}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "mend"),
+    [
+        ({}, "a smaller merge_fraction"),
+        (BY_DISTANCE, "a max_distance that leaves more clusters"),
+        ({"clustering": "kmeans"}, "more kmeans_clusters"),
+    ],
+)
+def test_few_clusters_have_the_mend_of_how_clusters_are_made(changes, mend):
+    config = Config(batch_size=32, images_a_cluster=4, **changes)
+    state = _state()
+    (line,) = health.check(config, state, _record(state) | {"clusters": 7}, [])
+    assert line.endswith(f"; try a smaller batch_size, or {mend}")
+
+
+def test_what_is_wrong_before_the_first_epoch_is_told_there_and_not_again():
+    state = _large(0.4)
+    record = _record(state, 0)
+    (line,) = health.check(CONFIG, state, record, [])
+    assert line.startswith("epoch 0: one of 30 clusters holds 42% of the images")
+    assert health.check(CONFIG, state, _record(state, 1), [record]) == []
+    wrong = record | {"spread": np.nan}
+    with pytest.raises(InputError, match="is nan before the first epoch: give another"):
+        health.check(CONFIG, state, wrong, [])
+
+
 def test_among_few_clusters_none_is_too_large():
     state = _large(0.6, num_clusters=5)
     assert health.check(Config(), state, _record(state), []) == []

@@ -269,15 +269,29 @@ def test_clusters_to_learn_nothing_from_are_not_taken(found, monkeypatch):
     assert after is before
 
 
-def test_a_regrouping_that_was_not_taken_is_told_of():
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"alone": "left_out"},
+            "in one cluster, or each alone: the 9 clusters before stay; try another "
+            "max_distance, or alone=kept",
+        ),
+        ({}, "in one cluster: the 9 clusters before stay; try a smaller max_distance"),
+        (
+            {"last_max_distance": 0.8, "merge_start": 0},
+            "in one cluster: the 9 clusters before stay; try a smaller max_distance or "
+            "last_max_distance",
+        ),
+    ],
+)
+def test_a_regrouping_that_was_not_taken_is_told_of(changes, said):
+    config = dataclasses.replace(JACCARD, **changes)
     record = {"epoch": 3, "clusters": 9, "spread": 1.0, "patch_spread": 1.0}
-    blank = dict.fromkeys(("largest_cluster",), 0.1)
-    told = health.check(Config(), _sound(), record | blank | {"merged": False}, [])
-    assert told == [
-        "epoch 3: all images were in one cluster, or each alone: the 9 clusters before "
-        "stay; try another max_distance, or alone=kept"
-    ]
-    assert health.check(Config(), _sound(), record | blank | {"merged": True}, []) == []
+    record["largest_cluster"] = 0.1
+    told = health.check(config, _sound(), record | {"merged": False}, [])
+    assert told == [f"epoch 3: all images were {said}"]
+    assert health.check(config, _sound(), record | {"merged": True}, []) == []
 
 
 def _sound():

@@ -1,6 +1,7 @@
 """Runs with clusters made anew: resuming, cameras and backgrounds, what is refused."""
 
 import dataclasses
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +68,29 @@ def test_a_run_of_all_of_it_resumes_bit_for_bit(dataset, tmp_path):
         {k: v for k, v in r.items() if "loss" in k} for r in again.history
     ] == losses
     np.testing.assert_array_equal(again.clusters, whole.clusters)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ([0] * 12 + [*range(12)], "one of 12 clusters holds 54% of the images"),
+        ([0] * 24, "all images were in one cluster, or each alone: the 24 clusters"),
+    ],
+)
+def test_the_watch_looks_before_the_first_epoch(
+    dataset, tmp_path, monkeypatch, made, said
+):
+    labels = np.array(made, np.int32)
+    monkeypatch.setattr(regrouping, "new_clusters", lambda *_, **__: (labels, 0))
+    changes = {"epochs": 0, "backgrounds": 0, "watch": "warn"}
+    _run(dataset, tmp_path / "told", **changes)
+    run = json.loads((tmp_path / "told" / "run.json").read_text())
+    (warning,) = run["sessions"][0]["warnings"]
+    assert warning["epoch"] == 0
+    assert warning["message"].startswith(f"epoch 0: {said}")
+    with pytest.raises(InputError) as stopped:
+        _run(dataset, tmp_path / "stopped", **changes | {"watch": "stop"})
+    assert str(stopped.value) == warning["message"]
 
 
 def test_training_gets_camera_numbers_and_nothing_else(dataset):
