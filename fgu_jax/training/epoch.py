@@ -71,7 +71,8 @@ class Epochs:
           epoch: counted from 1; ``state`` may be within it.
           state: donated: it may not be used again.
           stop: looked at between dispatches.
-          progress: called now and then with steps done, how many there are, and what.
+          progress: called now and then, and at the end, with steps done, how many there
+            are, and what.
 
         Raises:
           InputError: a loss or gradient is not finite.
@@ -80,13 +81,15 @@ class Epochs:
         before = (epoch - 1) * len(order)
         finite, growth = FiniteLosses(epoch), Growth()
         what = f"epoch {epoch}"
-        dispatches = self._run(state, order, int(state.step) - before, stop)
+        done = int(state.step) - before
+        dispatches = self._run(state, order, done, stop)
         for done, count, now, losses in dispatches:
             state = now
             growth.look()
             if finite.push(before + done - count + 1, losses):
                 progress(done, len(order), what)
         finite.check()
+        progress(done, len(order), what)  # fewer than there are after a stop
         return state
 
     def _order(self, epoch: int, labels: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ class Estimate:
     Args:
       config: the run's.
       epoch: the one that it is given to, counted from 1.
-      regrouping: seconds that a pass over the images and new clusters took.
+      regrouping: seconds that a pass over the images and new clusters took; none: they
+        were not timed yet, and the line says that they are not counted.
       progress: told of each call.
       say: told the estimate, one line.
     """
@@ -28,7 +29,7 @@ class Estimate:
         self,
         config: Config,
         epoch: int,
-        regrouping: float,
+        regrouping: float | None,
         *,
         progress: Progress,
         say: Callable[[str], object],
@@ -36,29 +37,31 @@ class Estimate:
         self._config, self._epoch, self._regrouping = config, epoch, regrouping
         self._progress, self._say = progress, say
         self._start: tuple[float, int] | None = None
-        self._total = 0
+        self._done = self._total = 0
         self._told = False
 
     def __call__(self, done: int, total: int, what: str) -> None:
         self._progress(done, total, what)
-        self._total = total
+        self._done, self._total = done, total
         now = time.perf_counter()
         if self._start is None:
             self._start = now, done
         elif now - self._start[0] >= _SECONDS:
-            self._tell(now, done)
+            self._tell(now)
 
     def finish(self) -> None:
-        """Tells it at the end of the epoch's steps, where it was too short for that."""
-        if self._start is not None and self._start[1] < self._total:
-            self._tell(time.perf_counter(), self._total)
+        """Tells it at the end of the epoch's steps, where it was too short for that.
 
-    def _tell(self, now: float, done: int) -> None:
-        if self._told or self._start is None:
+        Of a stop within the epoch the steps count that were done.
+        """
+        self._tell(time.perf_counter())
+
+    def _tell(self, now: float) -> None:
+        if self._told or self._start is None or self._done == self._start[1]:
             return
         self._told = True
-        a_step = (now - self._start[0]) / (done - self._start[1])
-        self._say(self.line(a_step, done, self._total))
+        a_step = (now - self._start[0]) / (self._done - self._start[1])
+        self._say(self.line(a_step, self._done, self._total))
 
     def line(self, a_step: float, done: int, total: int) -> str:
         """What is told.
@@ -68,7 +71,8 @@ class Estimate:
           done, total: steps of this epoch.
         """
         config, to_come = self._config, range(self._epoch, self._config.epochs + 1)
-        between = self._regrouping * sum(map(config.regroups_after, to_come))
+        regroupings = sum(map(config.regroups_after, to_come))
+        between = (self._regrouping or 0.0) * regroupings
         seconds = a_step * (len(to_come) * total - done) + between
         said = (
             f"about {duration(seconds)} to go here: {len(to_come)} epochs of {total} "
@@ -76,6 +80,8 @@ class Estimate:
         )
         if between:
             said += f", {duration(between)} of it for new clusters"
+        elif regroupings and self._regrouping is None:
+            said += f", new clusters ({regroupings} times) not counted: not timed yet"
         on_cpu = jax.default_backend() == "cpu"
         if seconds > _LONG and on_cpu and config.backbone != "efficientnet_lite0":
             said += f"; --preset={ON_CPU} is for machines without an accelerator"

@@ -160,7 +160,7 @@ class Session:
             yield progress
             return
         say = functools.partial(self.tracker.console.print, markup=False)
-        regrouping = self.spent.get("regrouping", 0.0)
+        regrouping = self.spent.get("regrouping")
         told = Estimate(self.config, epoch, regrouping, progress=progress, say=say)
         yield told
         told.finish()

@@ -42,12 +42,17 @@ def step(state, images, batch, weights=None):
     return state, {"loss": jnp.asarray(loss), "other": loss * 2}
 
 
-def run(config, *, rows=5, done=0, seen=None, signum=None, labels=None):
+def run(config, *, rows=5, done=0, seen=None, signum=None, labels=None, calls=None):
     train = Epochs(config, step, IMAGES, make_mesh(1))
     seen = jnp.full((rows, 4), -1) if seen is None else seen
     stop = types.SimpleNamespace(signum=signum, look=lambda **_: None)
     labels = jnp.zeros(len(IMAGES), jnp.int32) if labels is None else labels
-    state = train(1, Counted(jnp.int32(done), seen, labels), stop, lambda *_: None)
+    told = [] if calls is None else calls
+
+    def progress(*call):
+        told.append(call)
+
+    state = train(1, Counted(jnp.int32(done), seen, labels), stop, progress)
     return int(state.step), np.asarray(state.seen)
 
 
@@ -79,6 +84,16 @@ def test_a_loss_that_is_not_finite_is_named_by_its_step():
 
 def test_a_stop_is_seen_between_dispatches():
     assert run(CONFIG, signum=15)[0] == 1  # the first dispatch is of one step
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_progress_ends_with_the_steps_that_were_done(most):
+    config = dataclasses.replace(CONFIG, steps_per_dispatch=most)
+    whole, stopped = [], []
+    run(config, calls=whole)
+    assert whole[-1] == (5, 5, "epoch 1")
+    run(config, signum=15, calls=stopped)
+    assert stopped[-1] == (1, 5, "epoch 1")
 
 
 def test_a_run_by_dispatches_is_the_run_by_steps(drawn_folder, tmp_path):

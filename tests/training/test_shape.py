@@ -1,6 +1,7 @@
 """The size of images by the data's proportions, and how long a run will take."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fgu_jax.data import load_dataset
 from fgu_jax.data.looks import proportions
 from fgu_jax.errors import InputError
 from fgu_jax.networks import check_num_patches
+from fgu_jax.training import session
 from fgu_jax.training.estimate import Estimate, duration
 from fgu_jax.training.shape import shaped, size_like
 
@@ -152,14 +154,68 @@ def test_the_estimate_counts_steps_and_regroupings(monkeypatch):
 
 def test_an_epoch_of_a_few_steps_is_told_at_its_end(monkeypatch):
     config = presets.resolve({"preset": "laptop", "dataset": "folder"})
-    said, clock = [], iter([10.0, 24.0])
+    said, clock = [], iter([10.0, 12.0, 24.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     told = Estimate(config, 1, 0.0, progress=lambda *call: None, say=said.append)
     told(1, 15, "epoch 1")
+    told(15, 15, "epoch 1")
     told.finish()
     assert said == [
         f"about {duration(16 * 15 - 15)} to go here: 16 epochs of 15 steps of 1 s"
     ]
+
+
+def test_a_stop_within_the_epoch_tells_of_the_steps_that_were_done(monkeypatch):
+    config = presets.resolve({"preset": "laptop", "dataset": "folder"})
+    said, clock = [], iter([10.0, 13.0, 14.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    told = Estimate(config, 1, 0.0, progress=lambda *call: None, say=said.append)
+    told(1, 100, "epoch 1")
+    told(3, 100, "epoch 1")
+    told.finish()
+    # 2 steps in 4 s; 97 of this epoch and 15 epochs of 100 are left.
+    assert said == [
+        f"about {duration(2 * (1600 - 3))} to go here: 16 epochs of 100 steps of 2 s"
+    ]
+
+
+def test_steps_that_were_not_done_tell_nothing(monkeypatch):
+    said, clock = [], iter([10.0, 20.0, 30.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    told = Estimate(Config(), 1, None, progress=lambda *call: None, say=said.append)
+    told(1, 100, "epoch 1")
+    told(1, 100, "epoch 1")
+    told.finish()
+    assert not said
+
+
+def test_new_clusters_that_were_not_timed_yet_are_told_as_not_counted():
+    config = presets.resolve({"preset": "laptop", "dataset": "folder"})
+    quiet = {"progress": lambda *call: None, "say": print}
+    line = Estimate(config, 5, None, **quiet).line(1.0, 1, 100)
+    assert line.endswith(
+        "12 epochs of 100 steps of 1 s, new clusters (12 times) not counted: not timed "
+        "yet"
+    )
+    never = presets.resolve({"preset": "paper", "merge_fraction": 0.0})
+    assert "clusters" not in Estimate(never, 5, None, **quiet).line(1.0, 1, 100)
+
+
+def test_a_session_that_goes_on_has_timed_no_new_clusters(monkeypatch):
+    given = []
+
+    def estimate(config, epoch, regrouping, **rest):
+        given.append(regrouping)
+        return SimpleNamespace(finish=lambda: None)
+
+    monkeypatch.setattr(session, "Estimate", estimate)
+    for spent in ({}, {"regrouping": 3.0}):
+        of_run = SimpleNamespace(
+            spent=spent, config=Config(), tracker=SimpleNamespace(console=Console())
+        )
+        with session.Session.timed(of_run, 7, print):
+            pass
+    assert given == [None, 3.0]
 
 
 def test_a_long_run_without_an_accelerator_names_the_preset_that_fits():
