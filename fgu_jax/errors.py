@@ -13,6 +13,10 @@ class InUse(InputError):
     """Another process trains in the run's folder."""
 
 
+class Begun(InputError):
+    """The folder holds a run already, and it was not asked to go on with it."""
+
+
 GO_ON = "go on with --resume"  # in messages; a command that goes on otherwise says so
 
 

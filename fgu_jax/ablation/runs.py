@@ -16,7 +16,7 @@ from fgu_jax.config import Config, fields_of, values
 from fgu_jax.config.effects import figures_key, without_effect
 from fgu_jax.config.located import located
 from fgu_jax.data import Dataset
-from fgu_jax.errors import InputError, InUse
+from fgu_jax.errors import Begun, InputError, InUse
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.runs import lock
 from fgu_jax.training import loop
@@ -197,16 +197,22 @@ def _train(
     one: Planned, on_epoch: Callable[[dict], None], data: "_DatasetOfSeed"
 ) -> Finished:
     lock.check_free(one.config.directory)
-    config = dataclasses.replace(
-        one.config, resume=(one.config.directory / "config.json").exists()
-    )
-    dataset = data.of(config)
+    dataset = data.of(one.config)
     if dataset.query is None:
         raise InputError(
-            f"{config.dataset} names no identities to evaluate on, so settings cannot "
-            "be compared: for a folder, give --pattern"
+            f"{one.config.dataset} names no identities to evaluate on, so settings "
+            "cannot be compared: for a folder, give --pattern"
         )
-    loop.fit(config, dataset, quiet=True, on_epoch=on_epoch)
+    # Reading may take long: another process may have begun the run since, or ended it.
+    done = finished(one)
+    if done is not None:
+        return done
+    begun = (one.config.directory / "config.json").exists()
+    config = dataclasses.replace(one.config, resume=begun)
+    try:
+        loop.fit(config, dataset, quiet=True, on_epoch=on_epoch)
+    except Begun:  # since that look
+        return _train(one, on_epoch, data)
     done = finished(one)
     if done is None:
         raise InputError(

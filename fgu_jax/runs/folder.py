@@ -18,7 +18,7 @@ from fgu_jax import files
 from fgu_jax.config import Config, differing, fields_of, presets, values
 from fgu_jax.config.located import located
 from fgu_jax.config.methods import HANDCRAFTED
-from fgu_jax.errors import InputError
+from fgu_jax.errors import Begun, InputError
 from fgu_jax.messages import printable
 from fgu_jax.runs import labels, lock, record
 from fgu_jax.runs.checkpoints import FOLDER as CHECKPOINTS
@@ -37,9 +37,10 @@ def check(config: Config) -> None:
     """Refuses a folder that cannot be begun or taken up again; writes nothing.
 
     Raises:
-      InputError: another process trains there; it holds a run and ``resume`` is off;
-        it is resumed with a configuration that would change what the run does (which
-        fields, both values); it holds something else.
+      Begun: it holds a run and ``resume`` is off.
+      InputError: another process trains there; it is resumed with a configuration that
+        would change what the run does (which fields, both values); it holds something
+        else.
     """
     directory = config.directory
     try:
@@ -62,7 +63,7 @@ def held(config: Config, say: Callable[[str], object]) -> Iterator[Path]:
       say: told, in one line each, what a user should know.
 
     Raises:
-      InputError: as ``check``, which is asked again under the lock.
+      Begun, InputError: as ``check``, which is asked again under the lock.
       NotWritten: the folder cannot be written.
     """
     directory = config.directory
@@ -151,7 +152,7 @@ def _check_content(config: Config) -> None:
     begun = _begun(directory, old)
     if not config.resume:
         if begun:
-            raise InputError(
+            raise Begun(
                 f"{directory} holds a run already: add --resume to go on with it, or "
                 "choose another --workdir"
             )

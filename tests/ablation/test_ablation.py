@@ -14,6 +14,7 @@ from fgu_jax.ablation import page, plot, runs, scores
 from fgu_jax.config import FIELDS, presets
 from fgu_jax.errors import InputError
 from fgu_jax.parallel.mesh import make_mesh
+from fgu_jax.runs import folder as run_folder
 from fgu_jax.runs import labels
 from fgu_jax.runs import lock as run_lock
 from fgu_jax.training import loop, programs
@@ -151,6 +152,50 @@ def test_a_run_of_another_process_is_left_to_it(
         "table-2.json",
         "table-2.md",
     ]
+
+
+def _begin(config):
+    config.directory.mkdir(parents=True)
+    (config.directory / "config.json").write_text(config.to_json())
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_run_that_another_process_makes_while_data_are_read(
+    tmp_path, trained, monkeypatch, ends
+):
+    """It is taken as it is, or gone on with: never begun again."""
+    two, folder = ablation.find(2), tmp_path / "runs"
+    theirs = runs.plan(two, BASE, num_seeds=1, directory=folder)[0].config
+
+    def read(*_):
+        if ends:
+            loop.fit(theirs, None, quiet=True, on_epoch=lambda _: None)
+            trained.clear()
+        else:
+            _begin(theirs)
+        return types.SimpleNamespace(query=())
+
+    monkeypatch.setattr(runs, "read_dataset", read)
+    table(2, tmp_path, num_seeds=1)
+    here = [] if ends else [(theirs.directory.name, True)]
+    assert trained == [*here, ("base-seed0", False)]
+
+
+def test_a_run_that_another_process_begins_at_the_last_moment_is_gone_on_with(
+    tmp_path, trained, monkeypatch
+):
+    fit = loop.fit
+
+    def begun_by_another(config, data, **rest):
+        if not config.directory.exists():
+            _begin(config)
+            (config.directory / "checkpoints" / "3").mkdir(parents=True)
+        run_folder.check(config)
+        fit(config, data, **rest)
+
+    monkeypatch.setattr(loop, "fit", begun_by_another)
+    table(2, tmp_path, num_seeds=1)
+    assert trained == [("attract_weight=0.0-seed0", True), ("base-seed0", True)]
 
 
 def test_a_run_with_other_settings_is_not_taken(tmp_path, trained):
