@@ -20,12 +20,13 @@ def main() -> None:
     """Reads the files, puts new images, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
+    files = parser.parse_args().files
     print(
         "| features | known clusters | new images: of known, of new individuals | "
         "right, nearest neighbour | right, --known | new: precision | recall |"
     )
     print("|" + " --- |" * 7)
-    for path in parser.parse_args().files:
+    for path in files:
         with np.load(path) as file:
             known = file["ids"] > 0
             features, ids = file["features"][known], file["ids"][known]
