@@ -221,12 +221,14 @@ def _collapse(config: Config, record: dict, before: dict, first: dict) -> str | 
     for name, what in (("spread", "global"), ("patch_spread", "patch")):
         least = config.watch_spread * first.get(name, 0)
         if record[name] < least <= before.get(name, least):
+            lower = "learning_rate or weight_decay"
+            if config.attract_weight > 0:
+                lower = "learning_rate, weight_decay or attract_weight"
             return (
                 f"{what} features collapse to a point: their spread (1 - mean cosine) "
                 f"is {record[name]:.2g}, {100 * record[name] / first[name]:.2g}% of "
                 f"the first, {first[name]:.2g} (watch_spread is "
-                f"{config.watch_spread}); try a lower learning_rate, weight_decay or "
-                "attract_weight"
+                f"{config.watch_spread}); try a lower {lower}"
             )
     return None
 

@@ -204,6 +204,9 @@ def test_features_that_collapse_to_a_point():
     history = [_record(sound, 0), _record(sound, 2)]
     (line,) = health.check(Config(), state, _record(state), history)
     assert line.startswith("epoch 3: global features collapse to a point: their spread")
+    assert line.endswith("try a lower learning_rate, weight_decay or attract_weight")
+    (line,) = health.check(Config(attract_weight=0), state, _record(state), history)
+    assert line.endswith("try a lower learning_rate or weight_decay")
     assert "learning_rate" in line
     assert health.check(Config(watch="off"), state, _record(state), history) == []
     # What is that close from the beginning has not collapsed.
