@@ -13,6 +13,7 @@ from fgu_jax.progress import Progress
 
 PATCH = 4  # pixels, and the step between patches
 STRIPES = 16
+LEAST = (STRIPES * PATCH, PATCH)  # height and width in pixels
 # Deviations of the Gaussian mask, in heights and widths of the image.
 _DOWN, _ACROSS = 0.3, 0.25
 _CHUNK = 32
@@ -168,9 +169,8 @@ def describe_patches(images: np.ndarray) -> np.ndarray:
 
 def _check(images: np.ndarray) -> None:
     check_images(images)
-    least = STRIPES * PATCH
-    if images.shape[1] < least or images.shape[2] < PATCH:
+    if images.shape[1] < LEAST[0] or images.shape[2] < LEAST[1]:
         raise InputError(
             f"images are {images.shape[1]} x {images.shape[2]}: bags of words take "
-            f"{least} x {PATCH} or more"
+            f"{LEAST[0]} x {LEAST[1]} or more, resize them"
         )

@@ -11,6 +11,7 @@ from fgu_jax.handcrafted.siltp import PATTERNS, siltp
 SCALES = 3
 COLORS = 8**3  # bins of hue, saturation and value together
 RADII = (3, 5)
+LEAST = WINDOW << (SCALES - 1)  # pixels of either side: a window at the third scale
 _CHUNK = 16  # images at once: what their histograms take stays in the cache
 _GREY = (0.299, 0.587, 0.114)
 
@@ -62,10 +63,10 @@ def lomo_dim(height: int, width: int) -> int:
     >>> lomo_dim(128, 48)
     26960
     """
-    least = WINDOW << (SCALES - 1)
-    if height < least or width < least:
+    if height < LEAST or width < LEAST:
         raise InputError(
-            f"images are {height} x {width}: LOMO takes {least} x {least} or more"
+            f"images are {height} x {width}: LOMO takes {LEAST} x {LEAST} or more, "
+            "resize them"
         )
     rows = sum(num_windows(height >> scale) for scale in range(SCALES))
     return rows * (COLORS + len(RADII) * PATTERNS)

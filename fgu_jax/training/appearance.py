@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 
 from fgu_jax.config import Config
+from fgu_jax.config.methods import HANDCRAFTED
 from fgu_jax.data import Images
 from fgu_jax.errors import InputError
-from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
-from fgu_jax.handcrafted.bag_of_words import PATCH, STRIPES
+from fgu_jax.handcrafted import bag_of_words, learn_bag_of_words, lomo
+from fgu_jax.handcrafted.lomo import LEAST as LEAST_OF_LOMO
 from fgu_jax.progress import Progress
 
-_LEAST_OF_WORDS = PATCH * STRIPES
 _BLOCK = 512  # images described at once
 _SIZE = (128, 64)  # height and width that larger images are described at
 _LEARNT = 16_384  # images that the words are learnt from
@@ -103,19 +103,45 @@ def _directions(rows: np.ndarray) -> np.ndarray:
     return rows.T @ (vectors[:, -kept:] / scale)
 
 
+def least_size(config: Config) -> tuple[int, int]:
+    """Least height and width for what is made by hand; (1, 1) where nothing is.
+
+    >>> least_size(Config(handcrafted="both")), least_size(Config())
+    ((64, 40), (1, 1))
+    """
+    asked = _asked(config)
+    least = [(1, 1)]
+    if asked in ("lomo", "both"):
+        least.append((LEAST_OF_LOMO, LEAST_OF_LOMO))
+    if asked in ("bow", "both"):
+        least.append(bag_of_words.LEAST)
+    heights, widths = zip(*least, strict=True)
+    return max(heights), max(widths)
+
+
+def _asked(config: Config) -> str:
+    """What is made by hand: all that a method has which trains nothing."""
+    return config.method if config.method in HANDCRAFTED else config.handcrafted
+
+
 def validate(config: Config) -> None:
     """Refuses images that are too small for what is asked for.
 
     Raises:
       InputError: smaller than LOMO takes, or lower than the words' stripes.
     """
-    if config.handcrafted in ("lomo", "both"):
-        lomo_dim(config.image_height, config.image_width)
-    if config.handcrafted in ("bow", "both") and config.image_height < _LEAST_OF_WORDS:
-        raise InputError(
-            f"image_height is {config.image_height}: handcrafted "
-            f"{config.handcrafted!r} takes {_LEAST_OF_WORDS} or more"
-        )
+    height, width = least_size(config)
+    given = {"image_height": height, "image_width": width}
+    short = [f"{n} {least}" for n, least in given.items() if getattr(config, n) < least]
+    if not short:
+        return
+    trains = config.method not in HANDCRAFTED
+    raise InputError(
+        f"images are {config.image_height} x {config.image_width}: "
+        f"{'handcrafted' if trains else 'method'} {_asked(config)!r} takes {height} x "
+        f"{width} or more: give {' and '.join(short)} or more"
+        + (", or handcrafted none" if trains else "")
+    )
 
 
 def beside(features: np.ndarray, made: np.ndarray, *, share: float) -> np.ndarray:

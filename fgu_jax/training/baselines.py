@@ -17,13 +17,14 @@ from fgu_jax.data import Images, leaks
 from fgu_jax.errors import InputError
 from fgu_jax.evaluation.judge import Judge, Split
 from fgu_jax.evaluation.results import print_summary
-from fgu_jax.handcrafted import learn_bag_of_words, lomo, lomo_dim
+from fgu_jax.handcrafted import learn_bag_of_words, lomo
 from fgu_jax.parallel import processes
 from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.progress import Progress, bar
 from fgu_jax.runs import folder
 from fgu_jax.runs.metrics import Tracker
 from fgu_jax.runs.record import RunRecord
+from fgu_jax.training import appearance
 from fgu_jax.training.images import fingerprint, open_data
 
 
@@ -53,8 +54,7 @@ def run(
     """
     if processes.several():
         raise InputError(f"--method={config.method} runs in one process: start one")
-    if config.method == "lomo":
-        lomo_dim(config.image_height, config.image_width)  # refuses small images
+    appearance.validate(config)
     folder.check(config)
     with bar(console) as progress:
         opened = open_data(config, data, progress)

@@ -16,6 +16,7 @@ from fgu_jax.errors import InputError
 from fgu_jax.messages import short
 from fgu_jax.networks import feature_map_size
 from fgu_jax.progress import bar
+from fgu_jax.training.appearance import least_size
 from fgu_jax.training.images import read_dataset
 
 # Of both sides, in pixels: maps have whole rows, and these have two to four stripes.
@@ -56,7 +57,8 @@ def shaped(config: Config, data: Any, console: Console) -> tuple[Config, Any]:
             "image_shape is 'data', and no image tells its size: give image_height and "
             "image_width"
         )
-    height, width = size_like(ratio, config.image_height * config.image_width)
+    area = config.image_height * config.image_width
+    height, width = size_like(ratio, area, least=least_size(config))
     rows, _ = feature_map_size(config.backbone, height, width)
     fitting = [u for u in range(1, config.num_patches + 1) if rows % u == 0]
     found = dataclasses.replace(
@@ -104,11 +106,20 @@ def _as_start(config: Config, console: Console) -> Config:
     return found
 
 
-def size_like(ratio: float, area: int) -> tuple[int, int]:
+def size_like(
+    ratio: float, area: int, *, least: tuple[int, int] = (1, 1)
+) -> tuple[int, int]:
     """Height and width of about ``area`` pixels, ``ratio`` times as high as wide.
+
+    Args:
+      ratio: height by width.
+      area: in pixels.
+      least: height and width that the size keeps to, whatever its proportions.
 
     >>> size_like(2.1, 128 * 64), size_like(3.0, 128 * 64), size_like(0.72, 128 * 64)
     ((128, 64), (144, 48), (64, 112))
+    >>> size_like(0.31, 128 * 64), size_like(0.31, 128 * 64, least=(64, 40))
+    ((48, 160), (64, 160))
     """
 
     def off(size: tuple[int, int]) -> float:
@@ -116,4 +127,6 @@ def size_like(ratio: float, area: int) -> tuple[int, int]:
         shape = np.log(height / width) - np.log(ratio)
         return math.hypot(shape, np.log(height * width) - np.log(area))
 
-    return min(itertools.product(_HEIGHTS, _WIDTHS), key=off)
+    heights = [height for height in _HEIGHTS if height >= least[0]]
+    widths = [width for width in _WIDTHS if width >= least[1]]
+    return min(itertools.product(heights, widths), key=off)

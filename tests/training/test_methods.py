@@ -358,5 +358,7 @@ def test_without_identities_there_is_nothing_to_do(tmp_path):
 
 def test_small_images_are_refused_before_any_is_read(tmp_path):
     given = {"method": "lomo", "image_width": 32, "workdir": str(tmp_path / "run")}
-    with pytest.raises(InputError, match="128 x 32: LOMO takes 40 x 40"):
+    with pytest.raises(
+        InputError, match="128 x 32: method 'lomo' takes 40 x 40 or more: give image"
+    ):
         loop.fit(presets.resolve(given), quiet=True)

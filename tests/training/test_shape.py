@@ -1,5 +1,6 @@
 """The size of images by the data's proportions, and how long a run will take."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -15,7 +16,9 @@ from fgu_jax.data import load_dataset
 from fgu_jax.data.looks import proportions
 from fgu_jax.errors import InputError
 from fgu_jax.networks import check_num_patches
-from fgu_jax.training import session
+from fgu_jax.parallel.mesh import make_mesh
+from fgu_jax.training import appearance, session
+from fgu_jax.training.checks import validate_before_data
 from fgu_jax.training.estimate import Estimate, duration
 from fgu_jax.training.shape import shaped, size_like
 
@@ -33,6 +36,46 @@ def test_people_keep_two_or_three_to_one():
     assert size_like(2.0, 128 * 64) == (128, 64)
     assert size_like(2.0, 256 * 128) == (256, 128)
     assert size_like(3.0, 384 * 128) == (384, 128)
+
+
+@pytest.mark.parametrize("ratio", [0.05, 80 / 256, 60 / 420, 0.4, 2.0, 5.2, 7.0, 40.0])
+@pytest.mark.parametrize("handcrafted", ["none", "lomo", "bow", "both"])
+def test_a_size_is_none_that_features_made_by_hand_refuse(ratio, handcrafted):
+    config = Config(handcrafted=handcrafted, image_height=128, image_width=64)
+    least = appearance.least_size(config)
+    height, width = size_like(ratio, 128 * 64, least=least)
+    found = dataclasses.replace(config, image_height=height, image_width=width)
+    appearance.validate(found)
+    anyhow = size_like(ratio, 128 * 64)
+    fits = anyhow[0] >= least[0] and anyhow[1] >= least[1]
+    assert not fits or (height, width) == anyhow
+
+
+@pytest.mark.parametrize(("width", "height"), [(256, 80), (420, 60), (60, 420)])
+def test_laptop_takes_pictures_of_any_proportions(folder, width, height):
+    given = {"dataset": "folder", "data_dir": str(folder(width, height))}
+    config = presets.resolve({"preset": "laptop"} | given)
+    found, _ = shaped(config, None, Console(quiet=True))
+    validate_before_data(found, make_mesh(1))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"handcrafted": "both", "image_height": 48},
+            "48 x 128: handcrafted 'both' takes 64 x 40 or more: give image_height 64",
+        ),
+        (
+            {"handcrafted": "lomo", "image_width": 32},
+            "384 x 32: handcrafted 'lomo' takes 40 x 40 or more: give image_width 40 "
+            "or more, or handcrafted none$",
+        ),
+    ],
+)
+def test_a_size_that_is_too_small_is_refused_with_what_to_give(given, says):
+    with pytest.raises(InputError, match=says):
+        appearance.validate(Config(**given))
 
 
 @pytest.fixture
