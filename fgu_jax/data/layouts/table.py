@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fgu_jax.data.layouts.columns import Corners, roles_of
 from fgu_jax.data.layouts.dialect import check_no_more, in_old_code_page, parse_table
-from fgu_jax.data.layouts.finder import Finder
+from fgu_jax.data.layouts.finder import Finder, folders_told
 from fgu_jax.data.layouts.splits import split_of
 from fgu_jax.errors import InputError
 from fgu_jax.messages import printable
@@ -103,6 +103,7 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     rows: list[Row] = []
     seen: dict[tuple, int] = {}
     missing: list[str] = []
+    doubtful: list[str] = []
     unknown: set[str] = set()
     of_nobody = 0
     folders: Counter[str] = Counter()
@@ -111,7 +112,12 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
         value = {role: cells[i].strip() for role, i in at.items()}
         key = finder.find(cells[at["image"]])
         if key is None:
-            missing.append(f"line {line}: image {value['image']!r}")
+            said = f"line {line}: image {value['image']!r}"
+            fitting = sorted(finder.fitting(cells[at["image"]]))
+            if fitting:
+                doubtful.append(f"{said} ({' and '.join(map(repr, fitting[:2]))})")
+            else:
+                missing.append(said)
             continue
         folders[finder.other_folder(cells[at["image"]], key)] += 1
         box = _box(value.get("bbox"), [cells[i] for i in sides], corners, line)
@@ -138,14 +144,22 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
         rows.append(Row(line, key, identity, camera, track, split, box, whole))
     if not lines:
         raise InputError("the CSV lists no images")
+    if not rows and doubtful:
+        raise InputError(
+            f"the CSV, {doubtful[0]} fits several images of {where}, as do "
+            f"{len(doubtful):,} of its names: write their folders before them"
+        )
     if not rows:
         raise InputError(
             f"the CSV, {missing[0]} is not in {where}, nor is another of its "
             f"{len(missing)}; paths are relative to it"
         )
-    for folder, count in folders.items():
-        if folder:
-            notes.append(f"{count:,} paths of the table are taken {folder}")
+    notes += folders_told(folders)
+    if doubtful:
+        notes.append(
+            f"{len(doubtful):,} rows of the table fit several images and are not "
+            f"taken, such as {doubtful[0]}: write their folders before them"
+        )
     if missing:
         notes.append(
             f"{len(missing):,} rows of the table name no image that is there, such as "
