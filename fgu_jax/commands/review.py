@@ -227,7 +227,7 @@ def _read(
     elif network is None:
         names = read_clusters(Path(arguments.clusters), images.names).names
     where = str(arguments.images or arguments.checkpoint)
-    chosen = pictures(images, names, where)
+    chosen, told = pictures(images, names, where)
     if labels is not None:
         row_of = {name: row for row, name in enumerate(images.names)}
         labels = labels.take(row_of[name] for name in chosen.names)
@@ -251,7 +251,7 @@ def _read(
             f"{min(rest)!r}",
         ]
     given = _Given(chosen, names, features, cameras, dataset.camera_names, together)
-    return given, [*read, *together.lines()]
+    return given, [*read, *told, *together.lines()]
 
 
 def _dataset(

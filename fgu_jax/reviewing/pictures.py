@@ -1,6 +1,5 @@
 """The pictures of a page: found by name, made small."""
 
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 from fgu_jax.data import ImageSet
 from fgu_jax.data.images import default_threads, normal_name
+from fgu_jax.data.layouts.finder import Finder
 from fgu_jax.data.thumbnail import taken_on, thumbnail
 from fgu_jax.errors import InputError
 from fgu_jax.messages import short
@@ -28,8 +28,14 @@ class Shown(NamedTuple):
     trouble: str
 
 
-def pictures(images: ImageSet, names: Sequence[str], where: str) -> ImageSet:
-    """The images that ``names`` mean: by their path, else by the last part of it.
+def pictures(
+    images: ImageSet, names: Sequence[str], where: str
+) -> tuple[ImageSet, list[str]]:
+    """The images that ``names`` mean, and what is to be told, a line each.
+
+    A name is the image of that path, else the only one whose path ends with it, else
+    the one of the longest path that it ends with: folders may stand before either, and
+    folders that both state are never passed over.
 
     Args:
       images: all that there are.
@@ -37,22 +43,11 @@ def pictures(images: ImageSet, names: Sequence[str], where: str) -> ImageSet:
       where: what the error calls the images' folder.
 
     Raises:
-      InputError: a name that no image has, or that several have.
+      InputError: a name that no image has, or that several have; two names of one.
     """
-    row_of = {name: row for row, name in enumerate(images.names)}
-    last = [name.rpartition("/")[2] for name in images.names]
-    once = {name for name, count in Counter(last).items() if count == 1}
-    row_of_last = {name: row for row, name in enumerate(last) if name in once}
-    rows: list[int] = []
-    gone: list[str] = []
-    for name in names:
-        path = normal_name(name.replace("\\", "/"))
-        file = path.rpartition("/")[2]
-        row = row_of.get(name, row_of.get(path, row_of_last.get(file)))
-        if row is None:
-            gone.append(name)
-        else:
-            rows.append(row)
+    finder = Finder(images.names)
+    found = [finder.find(name) or finder.inside(name) for name in names]
+    gone = [name for name, own in zip(names, found, strict=True) if own is None]
     if gone:
         raise InputError(
             f"{len(gone):,} of {len(names):,} names are no image of {where}, such as "
@@ -60,7 +55,24 @@ def pictures(images: ImageSet, names: Sequence[str], where: str) -> ImageSet:
             "folder that they are relative to as --images, and, where names are of "
             "boxes (#), the table of boxes as --pattern"
         )
-    return images.take(rows)
+    by_end: list[tuple[str, str]] = []
+    name_of: dict[str, str] = {}
+    for name, own in zip(names, filter(None, found), strict=True):
+        if own in name_of:
+            raise InputError(
+                f"{short(name_of[own])} and {short(name)} would both be {short(own)} "
+                f"of {where}: name the folder that they are relative to as --images"
+            )
+        name_of[own] = name
+        if normal_name(name.replace("\\", "/")) != own:
+            by_end.append((name, own))
+    told = [
+        f"{len(by_end):,} of {len(names):,} names are taken by the end of their path, "
+        f"such as {short(name)} for {short(own)}"
+        for name, own in by_end[:1]
+    ]
+    row_of = {name: row for row, name in enumerate(images.names)}
+    return images.take([row_of[own] for own in name_of]), told
 
 
 def write_thumbnails(

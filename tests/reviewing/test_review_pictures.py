@@ -41,10 +41,31 @@ def images(tmp_path):
     return load_dataset("folder", data_dir=root).train
 
 
-def test_names_are_paths_or_the_last_part_of_one(images):
-    names = ["a/1.jpg", "/elsewhere/b/e\u0301 3.jpg", "C:\\photos\\2.jpg", "2.jpg"]
-    found = reviewing.pictures(images, names, "photos")
-    assert found.names == ("a/1.jpg", "b/é 3.jpg", "a/2.jpg", "a/2.jpg")
+def test_names_are_paths_or_the_end_of_one(images):
+    names = ["a/1.jpg", "/elsewhere/b/e\u0301 3.jpg", "2.jpg", "photos/b/1.jpg"]
+    found, told = reviewing.pictures(images, names, "photos")
+    assert found.names == ("a/1.jpg", "b/é 3.jpg", "a/2.jpg", "b/1.jpg")
+    assert told == [
+        "3 of 4 names are taken by the end of their path, such as "
+        f"{names[1]!r} for 'b/é 3.jpg'"
+    ]
+    names = ["a/1.jpg", "b/e\u0301 3.jpg", "a\\2.jpg", "C:\\x\\b\\1.jpg"]
+    again, told = reviewing.pictures(images, names, "photos")
+    assert again.names == found.names
+    assert told[0].startswith("1 of 4 names")
+
+
+def test_a_name_that_states_another_folder_is_no_image(images):
+    says = "2 of 3 names are no image of photos, such as 'c/2.jpg'"
+    names = ["c/2.jpg", "C:\\photos\\2.jpg", "a/1.jpg"]
+    with pytest.raises(InputError, match=says):
+        reviewing.pictures(images, names, "photos")
+
+
+def test_two_names_of_one_picture_are_refused(images):
+    says = "'a/2.jpg' and '/else/a/2.jpg' would both be 'a/2.jpg' of photos: name the"
+    with pytest.raises(InputError, match=says):
+        reviewing.pictures(images, ["a/2.jpg", "/else/a/2.jpg"], "photos")
 
 
 def test_names_of_no_image_or_of_several_are_refused(images):

@@ -88,10 +88,18 @@ class Finder:
         if self._drop and name.startswith(self._drop):
             name = name[len(self._drop) :]
         elif _ABSOLUTE.match(name):  # of another computer, or among relative ones
-            parts = name.split("/")
-            ends = ("/".join(parts[k:]) for k in range(1, len(parts)))
-            return next(filter(None, map(self._key, ends)), None)
+            return self.inside(name)
         return self._key(name)
+
+    def inside(self, image: str) -> str | None:
+        """The key of the longest path that a name ends with, or ``None``.
+
+        >>> Finder(["a/0.png", "0.png"]).inside("photos/a/0.png")
+        'a/0.png'
+        """
+        parts = self._spelt(image).split("/")
+        ends = ("/".join(parts[k:]) for k in range(1, len(parts)))
+        return next(filter(None, map(self._key, ends)), None)
 
     def _key(self, name: str) -> str | None:
         return self._keys.get(name) or self._folded.get(_ending_folded(name))
