@@ -141,5 +141,18 @@ def test_a_pipe_is_not_waited_for(tree):
         pass
 
 
+def test_what_a_tables_splits_are_read_as_is_told(tree):
+    splits = ("train", "val", "val", "Test", "query", "test")
+    lines = [f"{k // 2:03d}_{k % 2}.png,fox,{name}" for k, name in enumerate(splits)]
+    data = load(tree, lines, header="image,identity,subset")
+    assert len(data.train) == 3
+    assert data.reading.notes == (
+        "columns: 'subset' is split",
+        "split 'Test' is read as gallery: 1 images",
+        "split 'test' is read as gallery: 1 images",
+        "split 'val' is read as train: 2 images",
+    )
+
+
 def test_a_split_for_development_is_one_to_learn_from():
     assert split_of("dev") == split_of("Dev_set") == "train"

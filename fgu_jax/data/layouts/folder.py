@@ -222,10 +222,17 @@ def _by_pattern(
     if not rows:
         key = min(read)
         raise InputError(f"{tree.where}: {key!r} has {reasons[key]}")
-    for (name, split), count in sorted(splits.items()):
-        if name != split:
-            notes.append(f"split {name!r} is read as {split}: {count:,} images")
+    notes += _splits_told(splits)
     return rows
+
+
+def _splits_told(splits: Counter[tuple[str, str]]) -> list[str]:
+    """What splits of other names were read as: images by (name, split)."""
+    return [
+        f"split {name!r} is read as {split}: {count:,} images"
+        for (name, split), count in sorted(splits.items())
+        if name != split
+    ]
 
 
 def _by_table(
@@ -261,8 +268,12 @@ def _by_table(
         )
         for row in good
     ]
+    column = table.columns.get("split")
+    notes += _splits_told(
+        Counter((row.cells[column].strip(), row.split or "") for row in good if column)
+    )
     notes += doubtful_tracks(rows)
-    return rows, "split" in table.columns
+    return rows, column is not None
 
 
 def _has_area(box: Box) -> bool:
