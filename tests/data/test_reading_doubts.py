@@ -47,6 +47,38 @@ def test_identities_that_are_spelt_in_two_ways_are_told(tmp_path):
     assert "'001' and '1'; spell them alike" in note
 
 
+def test_cameras_that_are_spelt_in_two_ways_are_told(tmp_path):
+    for name in ("a_c1", "b_c01", "a_c2"):
+        put(tmp_path / f"{name}.png")
+    data = load_dataset("folder", data_dir=tmp_path, pattern="{identity}_c{camera}.png")
+    assert sorted(data.train_labels.cameras.tolist()) == [1, 1, 2]
+    assert data.reading.notes == (
+        "1 cameras are spelt in several ways and taken as one: '01' and '1'",
+    )
+
+
+def test_cameras_of_names_that_are_spelt_in_two_ways_are_two(tree):
+    names = ("North", "north", "south", "south", "south", "south")
+    lines = [f"{k // 2:03d}_{k % 2}.png,fox,{name}" for k, name in enumerate(names)]
+    data = load(tree, lines, header="image,identity,camera")
+    assert data.camera_names == {1: "North", 2: "north", 3: "south"}
+    [note] = data.reading.notes
+    assert "and each is one of its own: 'North' and 'north'; spell them" in note
+
+
+@pytest.mark.parametrize("word", ["unknown", "NaN", "-1", "?"])
+def test_a_camera_that_nobody_knows_is_none(tree, word):
+    header = "image,identity,camera"
+    data = load(tree, ["000_0.png,a,7", f"000_1.png,unknown,{word}"], header)
+    assert data.camera_names == {}
+    assert sorted(data.train_labels.cameras.tolist()) == [0, 0, 0, 0, 0, 7]
+    told = f"1 rows of the table are of no camera known: they have {word!r}"
+    assert told in data.reading.notes
+    says = "line 3: no camera for '000_1.png' .it says '.*'.: fill it in, or call"
+    with pytest.raises(InputError, match=says):
+        load(tree, ["000_0.png,a,7", f"000_1.png,a,{word}"], header)
+
+
 def test_published_junk_under_other_names_is_told(tmp_path):
     for who_ in ("00-1", "0000", "0003"):
         put(tmp_path / who_ / "C1T0001F001.jpg")

@@ -48,16 +48,25 @@ def published_number(row: Found) -> int | None:
     return DISTRACTOR if re.fullmatch("0+", row.identity + match[1]) else None
 
 
+def spelt_alike(names: Iterable[str]) -> list[list[str]]:
+    """Those that differ in case, blanks or leading zeros alone, in groups.
+
+    >>> spelt_alike(["1", "Fox", "01", "10", "fox "])
+    [['1', '01'], ['Fox', 'fox ']]
+    """
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        plain = re.sub(r"(?<![0-9])0+(?=[0-9])", "", " ".join(name.casefold().split()))
+        alike.setdefault(plain, []).append(name)
+    return [group for group in alike.values() if len(group) > 1]
+
+
 def doubtful(
     identities: Iterable[str], rows: Iterable[Found], nobody: Mapping[str, int | None]
 ) -> list[str]:
     """Names of identities that may mean something else than was taken, a line each."""
     notes = []
-    alike: dict[str, list[str]] = {}
-    for name in identities:
-        plain = re.sub(r"(?<![0-9])0+(?=[0-9])", "", " ".join(name.casefold().split()))
-        alike.setdefault(plain, []).append(name)
-    several = [names for names in alike.values() if len(names) > 1]
+    several = spelt_alike(identities)
     if several:
         notes.append(
             f"{len(several):,} identities are spelt in several ways, and each is one "
@@ -71,6 +80,27 @@ def doubtful(
             "named as Market-1501's, Duke's or MARS's are, where it is nobody"
         )
     return notes
+
+
+def doubtful_cameras(numbers: Mapping[str, int]) -> list[str]:
+    """Cameras that are spelt in several ways, in a line.
+
+    Args:
+      numbers: by their names; of names that are digits ``01`` and ``1`` are one.
+
+    >>> doubtful_cameras({"01": 1, "1": 1, "2": 2})[0]
+    "1 cameras are spelt in several ways and taken as one: '01' and '1'"
+    """
+    several = spelt_alike(sorted(numbers))
+    if not several:
+        return []
+    one = numbers[several[0][0]] == numbers[several[0][1]]
+    taken = "and taken as one" if one else "and each is one of its own"
+    more = "" if one else "; spell them alike if they are one"
+    return [
+        f"{len(several):,} cameras are spelt in several ways {taken}: "
+        f"{' and '.join(map(quoted, several[0]))}{more}"
+    ]
 
 
 def doubtful_tracks(rows: Iterable[Found]) -> list[str]:

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from fgu_jax.data.images import normal_name
-from fgu_jax.data.layouts.found import Found, doubtful, published_number
+from fgu_jax.data.layouts.found import (
+    Found,
+    doubtful,
+    doubtful_cameras,
+    published_number,
+)
 from fgu_jax.data.layouts.splits import SPLITS
 from fgu_jax.data.layouts.tree import Entry, Layout
 from fgu_jax.errors import InputError
@@ -49,7 +54,7 @@ def numbered(
         splits[row.split].append(Entry(name, row.key, identity, camera, row.box, track))
         if row.cells:
             columns[name] = row.cells
-    notes += doubtful(identities, rows, nobody)
+    notes += doubtful(identities, rows, nobody) + doubtful_cameras(cameras)
     names: dict[str, str] = {}
     for entry in (entry for entries in splits.values() for entry in entries):
         if entry.name in names:

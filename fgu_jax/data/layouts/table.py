@@ -16,7 +16,7 @@ NOBODY = frozenset(("", "-1", "nan", "none", "null", "na", "n/a", "?", "-")) | {
     *("unknown", "unidentified", "<na>", "not identified", "no identity", "unk"),
     *("#n/a", "??", "new_whale", "new_individual", "undetermined", "undefined"),
 }
-"""What stands for an identity that nobody knows, in small letters."""
+"""What stands for an identity, camera or track that nobody knows, in small letters."""
 
 Box = tuple[float, float, float, float]
 
@@ -107,6 +107,7 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
     unknown: set[str] = set()
     of_nobody = 0
     folders: Counter[str] = Counter()
+    no_camera: Counter[str] = Counter()
     for line, cells in lines:
         _check_number(line, cells, names)
         value = {role: cells[i].strip() for role, i in at.items()}
@@ -132,16 +133,19 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
             unknown.add(identity)
             identity, of_nobody = None, of_nobody + 1
         split = _split(line, value)
-        camera = value.get("camera") or None
-        if "camera" in at and camera is None and identity is not None:
+        camera = value.get("camera", "")
+        if "camera" in at and camera.casefold() in NOBODY and identity is not None:
+            says = f" (it says {camera!r})" if camera else ""
             raise InputError(
-                f"the CSV, line {line}: no camera for {value['image']!r}: fill it in, "
-                "or call the column by another name, and no camera is read"
+                f"the CSV, line {line}: no camera for {value['image']!r}{says}: fill "
+                "it in, or call the column by another name, and no camera is read"
             )
+        known = None if camera.casefold() in NOBODY else camera
+        no_camera[camera] += known is None
         track = value.get("track")
         track = None if track is None or track.casefold() in NOBODY else track
         whole = {name: cells[i] for i, name in enumerate(names) if name}
-        rows.append(Row(line, key, identity, camera, track, split, box, whole))
+        rows.append(Row(line, key, identity, known, track, split, box, whole))
     if not lines:
         raise InputError("the CSV lists no images")
     if not rows and doubtful:
@@ -169,6 +173,11 @@ def _read(text: str, pictures: Collection[str], where: str) -> Table:
         notes.append(
             f"{of_nobody:,} rows of the table are of nobody known: they have "
             f"{', '.join(repr(printable(name)) for name in sorted(unknown))}"
+        )
+    if said_so := {name: n for name, n in no_camera.items() if n and name}:
+        notes.append(
+            f"{sum(said_so.values()):,} rows of the table are of no camera known: they "
+            f"have {', '.join(repr(printable(name)) for name in sorted(said_so))}"
         )
     _refuse_shares([row.box for row in rows if row.box is not None])
     return Table(tuple(rows), columns, tuple(notes))
