@@ -19,7 +19,7 @@ import numpy as np
 from fgu_jax.data import ImageSet
 from fgu_jax.data.decode import UnreadableImage
 from fgu_jax.data.images import FolderSource, default_threads
-from fgu_jax.data.layouts.tree import FolderTree, find_pictures
+from fgu_jax.data.layouts.tree import FolderTree, beside, find_pictures
 from fgu_jax.data.reading import Reading
 from fgu_jax.errors import InputError
 from fgu_jax.inference.embedder import Embedder
@@ -176,8 +176,7 @@ def find_images(path: Path, what: str) -> tuple[Path, tuple[str, ...], Reading]:
         raise InputError(f"{what} {str(path)!r} does not exist: name a file or folder")
     pictures, left_out = find_pictures(FolderTree(path))
     if not pictures:
-        others = f" beside {len(left_out):,} other files" if left_out else ""
-        raise InputError(f"{what} {str(path)!r} has no images in it{others}")
+        raise InputError(f"{what} {str(path)!r} has no images in it{beside(left_out)}")
     reading = Reading(where=str(path), taken=len(pictures), left_out=left_out)
     return path, tuple(sorted(pictures)), reading
 

@@ -12,6 +12,7 @@ from fgu_jax.data.layouts.pattern import NamePattern
 from fgu_jax.data.layouts.splits import split_of
 from fgu_jax.errors import InputError
 from fgu_jax.inference.feature_file import read_features
+from fgu_jax.searching.features import find_images
 
 
 @pytest.fixture
@@ -132,6 +133,18 @@ def test_names_for_nobody_are_told(tree):
 )
 def test_pictures_that_pillow_would_read_a_thumbnail_of(name, start, reason):
     assert not_taken(name, start) == f"{reason}: save it as JPEG or PNG"
+
+
+def test_a_folder_of_pictures_that_are_not_read_says_what_they_are(tmp_path):
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+        for hidden in ("._", ".~"):
+            (tmp_path / f"{hidden}{name}.heic").write_bytes(b"")
+    says = r"beside 6 other files \(2: HEIC, which is not read here: save it as JPEG"
+    with pytest.raises(InputError, match=says):
+        load_dataset("folder", data_dir=tmp_path)
+    with pytest.raises(InputError, match=says):
+        find_images(tmp_path, "gallery")
 
 
 @pytest.mark.parametrize(

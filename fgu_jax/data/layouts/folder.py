@@ -22,6 +22,7 @@ from fgu_jax.data.layouts.tree import (
     Entry,
     Layout,
     Tree,
+    beside,
     find_pictures,
     reading_of,
 )
@@ -69,8 +70,7 @@ def read_folder(
     """
     pictures, reasons = find_pictures(tree)
     if not pictures:
-        others = f" beside {len(reasons):,} other files" if reasons else ""
-        raise InputError(f"{tree.where}: no images in it{others}")
+        raise InputError(f"{tree.where}: no images in it{beside(reasons)}")
     if pattern is not None and table is not None:
         raise InputError("a pattern and a CSV are both given: give one of them")
     notes: list[str] = []

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -206,6 +207,23 @@ def find_pictures(tree: Tree) -> tuple[list[str], dict[str, str]]:
         else:
             left_out[name] = why
     return pictures, left_out
+
+
+def beside(left_out: Mapping[str, str]) -> str:
+    """What is there in place of pictures, and why the most of it is none.
+
+    What systems keep counts last: they write a file beside each of one's own.
+
+    >>> beside({"a.txt": "not a picture (.txt)", ".a": HIDDEN, ".b": HIDDEN})
+    ' beside 3 other files (1: not a picture (.txt))'
+    >>> beside({})
+    ''
+    """
+    if not left_out:
+        return ""
+    counts = Counter(left_out.values())
+    most = max(counts, key=lambda reason: (reason != HIDDEN, counts[reason]))
+    return f" beside {len(left_out):,} other files ({counts[most]:,}: {most})"
 
 
 @dataclass(frozen=True)
