@@ -10,16 +10,18 @@ Layouts that are understood, in an archive or unpacked, also one folder deeper:
   veri        image_train/, image_query/, image_test/
   mars        bbox_train/, bbox_test/ and info/
   folder      any tree of images; with --pattern='{identity}_c{camera}*.jpg', or with
-              --table=FILE.csv (columns image, identity, camera, split), or no labels
+              --pattern=FILE.csv (columns image, identity, camera, split), or no labels
   synthetic   drawn now; no source
 """
 
 import argparse
 
 from fgu_jax.commands.command_line import Parser
+from fgu_jax.config.located import ReadAs, read_as
 from fgu_jax.data.prepared import write
 from fgu_jax.data.published import NAMES
 from fgu_jax.data.synthetic.settings import Settings
+from fgu_jax.errors import InputError
 from fgu_jax.progress import bar
 
 
@@ -34,7 +36,11 @@ def parser(prog: str = "prepare.py") -> Parser:
     add("--dataset", required=True, metavar="NAME", help=" | ".join(NAMES))
     add("--source", metavar="PATH", help="zip, tar or folder, as published")
     add("--data_dir", default="data", metavar="PATH", help="where it goes (data)")
-    add("--pattern", metavar="GLOB", help="folder: where labels stand in the names")
+    add(
+        "--pattern",
+        metavar="GLOB",
+        help="folder: where labels stand in the names, or a CSV",
+    )
     add("--table", metavar="CSV", help="folder: image, identity, camera, split")
     add("--seed", type=int, default=0, metavar="N", help="synthetic: seed (0)")
     add(
@@ -69,14 +75,26 @@ def prepare(arguments: argparse.Namespace) -> None:
             arguments.dataset,
             arguments.source,
             data_dir=arguments.data_dir,
-            pattern=arguments.pattern,
-            table=arguments.table,
+            **_labels(arguments),
             settings=settings,
             skip_bad=arguments.skip_bad,
             overwrite=arguments.overwrite,
             progress=progress,
         )
     _show(report)
+
+
+def _labels(arguments: argparse.Namespace) -> ReadAs:
+    """Where labels come from: ``--pattern``, which may be a table, or ``--table``."""
+    read = read_as(arguments.pattern, arguments.source)
+    if arguments.table is None:
+        return read
+    if read["table"] is not None:
+        raise InputError(
+            f"--pattern={arguments.pattern} and --table={arguments.table} are two "
+            "tables: give one of them"
+        )
+    return {"pattern": read["pattern"], "table": arguments.table}
 
 
 def _show(report: write.Report) -> None:

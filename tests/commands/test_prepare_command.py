@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from archives import MARKET, zipped
+from archives import MARKET, load, picture, unpacked, zipped
 
 PREPARE = Path(__file__).parents[2] / "data_prep" / "prepare.py"
 
@@ -36,6 +36,22 @@ def test_command_line(tmp_path):
     assert (tmp_path / "data" / "market1501" / "1.0.0").is_dir()
     done = run("--dataset=market1501", "--source=m.zip", cwd=tmp_path)
     assert "nothing written" in done.stdout
+
+
+def test_a_pattern_may_be_a_table_as_of_other_commands(tmp_path):
+    unpacked(tmp_path / "crops", {f"{k}.png": picture(k, "PNG") for k in range(4)})
+    lines = "".join(f"{k}.png,owl{k // 2}\n" for k in range(4))
+    (tmp_path / "crops" / "lab.csv").write_text("image,identity\n" + lines)
+    given = ("--dataset=folder", "--source=crops", "--pattern=lab.csv")
+    done = run(*given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "'2.png' as identity 'owl1'" in done.stdout
+    again = {"pattern": None, "table": tmp_path / "crops" / "lab.csv"}
+    data = load("folder", data_dir=tmp_path / "data", **again)
+    assert data.identity_names == ("owl0", "owl1")
+    done = run(*given, "--table=other.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--pattern=lab.csv and --table=other.csv are two tables" in done.stderr
 
 
 @pytest.mark.parametrize(
