@@ -211,6 +211,15 @@ def normal_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def slashed(name: str) -> str:
+    """A path with ``/``, whichever system wrote it.
+
+    >>> slashed("C:\\\\photos\\\\1.jpg")
+    'C:/photos/1.jpg'
+    """
+    return name.replace("\\", "/")
+
+
 def row_key(name: str) -> tuple[bytes, bytes]:
     """What rows are sorted by: SHA-256 of the name, then (never needed) the name.
 

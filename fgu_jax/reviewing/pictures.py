@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fgu_jax.data import ImageSet
-from fgu_jax.data.images import default_threads, normal_name
+from fgu_jax.data.images import default_threads, normal_name, slashed
 from fgu_jax.data.layouts.finder import Finder
 from fgu_jax.data.thumbnail import taken_on, thumbnail
 from fgu_jax.errors import InputError
@@ -64,7 +64,7 @@ def pictures(
                 f"of {where}: name the folder that they are relative to as --images"
             )
         name_of[own] = name
-        if normal_name(name.replace("\\", "/")) != own:
+        if normal_name(slashed(name)) != own:
             by_end.append((name, own))
     told = [
         f"{len(by_end):,} of {len(names):,} names are taken by the end of their path, "

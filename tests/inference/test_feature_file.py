@@ -78,6 +78,32 @@ def test_labels_by_the_names(tmp_path):
     assert found.labels.cameras is None
 
 
+def test_labels_of_names_that_windows_wrote(tmp_path):
+    names = ["C:\\x\\b_c1.jpg", "x\\a_c2.jpg", "x/y\\a_c1.jpg"]
+    path = _npz(tmp_path, names=names, features=ROWS)
+    found = read_features(path, pattern="{identity}_c{camera}.jpg")
+    assert found.names == tuple(names)
+    assert found.identity_names == ("a", "b")
+    assert found.labels.identities.tolist() == [2, 1, 1]
+    assert found.notes == (
+        "3 names are read with / for \\, as of Windows, such as 'C:\\x\\b_c1.jpg'",
+    )
+    table = tmp_path / "table.csv"
+    for listed in (NAMES, names):
+        lines = [f"{name},{who}\n" for name, who in zip(listed, "xyy", strict=True)]
+        table.write_text("image,identity\n" + "".join(lines))
+        found = read_features(path, table=table)
+        assert found.labels.identities.tolist() == [1, 2, 2]
+        assert found.columns[names[0]]["image"] == listed[0]
+
+
+def test_a_backslash_that_would_make_two_names_one_is_a_letter(tmp_path):
+    names = ["x\\a_c1.jpg", "x/a_c1.jpg", "b_c1.jpg"]
+    path = _npz(tmp_path, names=names, features=ROWS)
+    found = read_features(path, pattern="{identity}_c{camera}.jpg")
+    assert found.identity_names == ("a", "b", "x\\a")
+
+
 def _with(row, value):
     rows = ROWS.copy()
     rows[row] = value

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from fgu_jax.data.images import normal_name
+from fgu_jax.data.images import normal_name, slashed
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 _FOLDERS = 3  # that are told one by one
@@ -118,7 +118,7 @@ class Finder:
         return ""
 
     def _spelt(self, image: str) -> str:
-        name = normal_name(image.strip().replace("\\", "/"))
+        name = normal_name(slashed(image.strip()))
         while name.startswith("./"):
             name = name[2:]
         return name

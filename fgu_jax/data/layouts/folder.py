@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fgu_jax.data.images import normal_name
+from fgu_jax.data.images import normal_name, slashed
 from fgu_jax.data.layouts.found import (
     Found,
     doubtful_tracks,
@@ -147,17 +147,18 @@ def read_names(
     Raises:
       InputError: nothing matches, a malformed pattern or CSV.
     """
-    pictures = list(dict.fromkeys(names if pattern else map(picture_of, names)))
-    listed = _Names(where, tuple(pictures))
     notes, reasons = list[str](), dict[str, str]()
+    paths = _paths(names, notes)
+    pictures = list(dict.fromkeys(paths if pattern else map(picture_of, paths)))
+    listed = _Names(where, tuple(pictures))
     if pattern is not None:
         rows = _by_pattern(listed, pictures, pattern, notes, reasons)
     else:
         rows, _ = _by_table(listed, pictures, table or "", notes, reasons)
     layout = numbered(listed, rows, notes, ranked=False)
     entries = {e.name: e for split in layout.splits.values() for e in split}
-    found = [entries.get(normal_name(name)) for name in names]
-    listed_names = set(map(normal_name, names))
+    found = [entries.get(normal_name(path)) for path in paths]
+    listed_names = set(map(normal_name, paths))
     absent = [name for name in entries if name not in listed_names]
     if absent:
         notes.append(
@@ -172,6 +173,19 @@ def read_names(
             f"such as {quoted(left[0])}"
         )
     return found, layout, notes
+
+
+def _paths(names: Sequence[str], notes: list[str]) -> Sequence[str]:
+    """The names with ``/``, where no two become one so; that is told."""
+    paths = [slashed(name) for name in names]
+    turned = [name for name, path in zip(names, paths, strict=True) if name != path]
+    if not turned or len(set(paths)) < len(set(names)):
+        return names
+    notes.append(
+        f"{len(turned):,} names are read with / for \\, as of Windows, such as "
+        f"{quoted(turned[0])}"
+    )
+    return paths
 
 
 def _by_pattern(
