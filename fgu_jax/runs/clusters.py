@@ -167,7 +167,7 @@ def write_clusters(
 
     Args:
       path: the file, replaced if it is there.
-      names: [N]; they come out as they are on the disk, whatever bytes they hold.
+      names: [N]; they come out as they are, whatever bytes they hold.
       clusters: int [N].
       standing: of the images; confidence with four decimals, and the other cluster
         that is most alike, empty where there is none.
