@@ -120,3 +120,5 @@ def _show(report: write.Report) -> None:
         console.print(line, markup=False, soft_wrap=True)
     done = "prepared already, nothing written" if report.again else "prepared"
     console.print(f"{done}: {report.root}", markup=False, soft_wrap=True)
+    if report.doubt:
+        console.print(f"  {report.doubt}", markup=False, soft_wrap=True)

@@ -36,6 +36,12 @@ def test_command_line(tmp_path):
     assert (tmp_path / "data" / "market1501" / "1.0.0").is_dir()
     done = run("--dataset=market1501", "--source=m.zip", cwd=tmp_path)
     assert "nothing written" in done.stdout
+    assert "earlier version" not in done.stdout
+    metadata = tmp_path / "data" / "market1501" / "1.0.0" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"content"', '"other"'))
+    done = run("--dataset=market1501", "--source=m.zip", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "earlier version" in done.stdout.splitlines()[-1]
 
 
 def test_a_pattern_may_be_a_table_as_of_other_commands(tmp_path):

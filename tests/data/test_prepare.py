@@ -155,36 +155,6 @@ def test_bad_images_are_refused_or_left_out(tmp_path):
         prepare("folder", only, data_dir=tmp_path / "none", skip_bad=True)
 
 
-def test_preparing_again_writes_nothing_and_other_files_are_refused(tmp_path):
-    source = zipped(tmp_path / "birds.zip", BIRDS)
-    first = prepare("folder", source, data_dir=tmp_path / "data")
-
-    def stamps():
-        return {p: p.stat().st_mtime_ns for p in (tmp_path / "data").rglob("*")}
-
-    before = stamps()
-    second = prepare(
-        "folder",
-        unpacked(tmp_path / "raw", BIRDS) / "birds",
-        data_dir=tmp_path / "data",
-    )
-    assert second.again
-    assert second.counts == first.counts
-    assert stamps() == before
-    other = zipped(tmp_path / "other.zip", {"x/a.jpg": picture(9)})
-    with pytest.raises(InputError, match="--overwrite"):
-        prepare("folder", other, data_dir=tmp_path / "data")
-    with pytest.raises(InputError, match="--overwrite"):
-        prepare("folder", source, data_dir=tmp_path / "data", pattern="{identity}/**")
-    assert len(load("folder", data_dir=tmp_path / "data").train) == 4
-    assert not prepare(
-        "folder", other, data_dir=tmp_path / "data", overwrite=True
-    ).again
-    data = load("folder", data_dir=tmp_path / "data")
-    assert data.train.names == ("a.jpg",)
-    assert data.train.read(0) == picture(9)
-
-
 KILLED = """
 import os, signal, sys
 from fgu_jax.data.prepared.write import prepare

@@ -13,6 +13,7 @@ from fgu_jax.data.layouts.folder import read_folder
 from fgu_jax.data.layouts.market import MARKET, read_market
 from fgu_jax.data.layouts.tree import FolderTree, Layout, Tree
 from fgu_jax.data.load import digest_of, read_table
+from fgu_jax.data.prepared.contents import Digesting, content_of, read_all
 from fgu_jax.data.prepared.read import VERSION, Prepared, find_prepared
 from fgu_jax.data.published import PUBLISHED, canonical_name, count
 from fgu_jax.data.reading import Reading
@@ -30,6 +31,7 @@ class Report:
     Attributes:
       root: the TFDS folder.
       again: whether it stood there already, made from the same files.
+      doubt: why these may be other pictures all the same; empty where it is known.
       counts: images, identities, cameras that were found.
       published: what the dataset's own paper counts; empty where there is none.
       found: other things counted, such as ``Thumbs.db``.
@@ -39,6 +41,7 @@ class Report:
 
     root: Path
     again: bool
+    doubt: str = ""
     counts: Mapping[str, int]
     published: Mapping[str, int] = field(default_factory=dict)
     found: Mapping[str, int] = field(default_factory=dict)
@@ -61,7 +64,9 @@ def prepare(
     """Writes a dataset to ``data_dir/NAME/VERSION``, where ``load_dataset`` finds it.
 
     Every image is decoded once, to see that it can be. Nothing is written under the
-    final name before all is written. Preparing the same files again writes nothing.
+    final name before all is written. Preparing the same files again writes nothing:
+    the same names, labels, boxes, tracks and bytes. Of what an earlier version prepared
+    only names and labels can be compared; ``Report.doubt`` says so.
 
     Args:
       name: as for ``load_dataset``.
@@ -109,9 +114,13 @@ def prepare(
         )
         before = None if overwrite else find_prepared(name, data_dir)
         if before is not None:
-            return _same(before, report, layout, made)
-        skipped = _check(layout, tree, skip_bad, progress)
+            return _same(before, report, layout, made, _source(tree), progress)
+        seen = Digesting(_source(tree))
+        skipped = _check(layout, seen, tree.where, skip_bad, progress)
         note = {"made": made, "skipped": skipped, "source": _digest(layout)}
+        # Of what was read before it is written: a file that changes in between is
+        # another one the next time, never taken for the one that is prepared.
+        note["content"] = content_of(layout, seen.digests)
         reading = _skipping(report, skipped).reading
         note["told"] = ["when it was prepared:", *(reading.lines() if reading else ())]
         with whole_folder(root, mend=OTHER_PLACE) as half:
@@ -127,14 +136,35 @@ def _layout(name: str, tree: Tree, labels: Mapping[str, str | None]) -> Layout:
     return PUBLISHED[name].layout(tree)
 
 
-def _same(before: Prepared, report: Report, layout: Layout, made: str) -> Report:
-    note = before.metadata
+def _same(
+    before: Prepared,
+    report: Report,
+    layout: Layout,
+    made: str,
+    source: Source,
+    progress: Progress | None,
+) -> Report:
+    """The report of what stands there already, if it was made from the same files."""
+    note, doubt = before.metadata, ""
     if (note.get("source"), note.get("made")) != (_digest(layout), made):
-        raise InputError(
-            f"{str(before.root)!r} was prepared from other files or labels: name "
-            "another data_dir, or replace it with --overwrite"
+        raise _other(before, "was prepared from other files or labels")
+    if "content" not in note:
+        doubt = (
+            "it was prepared by an earlier version, which kept names and labels alone: "
+            "if pictures, boxes or tracks have changed since, add --overwrite"
         )
-    return _skipping(replace(report, root=before.root), note["skipped"])
+    elif note["content"] != content_of(layout, read_all(layout, source, progress)):
+        raise _other(
+            before, "was prepared from files of these names with other contents"
+        )
+    return _skipping(replace(report, root=before.root, doubt=doubt), note["skipped"])
+
+
+def _other(before: Prepared, why: str) -> InputError:
+    return InputError(
+        f"{str(before.root)!r} {why}: name another data_dir, or replace it with "
+        "--overwrite"
+    )
 
 
 def _skipping(report: Report, skipped: Mapping[str, str]) -> Report:
@@ -143,7 +173,10 @@ def _skipping(report: Report, skipped: Mapping[str, str]) -> Report:
 
 
 def _digest(layout: Layout) -> str:
-    """A name for what a source holds: all names and labels, before any is skipped."""
+    """A name for what a source holds: all names and labels, before any is skipped.
+
+    Earlier versions have this one and no other; ``content_of`` adds the rest.
+    """
     rows = {
         split: repr(sorted(f"{e.name!r} {e.identity} {e.camera}" for e in entries))
         for split, entries in layout.splits.items()
@@ -162,11 +195,18 @@ def _alike(layout: Layout) -> dict[str, int]:
     return {"names that differ in case only": alike} if alike else {}
 
 
+def _source(tree: Tree) -> Source:
+    return FolderSource(tree.root) if isinstance(tree, FolderTree) else tree
+
+
 def _check(
-    layout: Layout, tree: Tree, skip_bad: bool, progress: Progress | None
+    layout: Layout,
+    source: Source,
+    where: str,
+    skip_bad: bool,
+    progress: Progress | None,
 ) -> dict[str, str]:
     """Names of unreadable images with their reasons; they are refused by default."""
-    source: Source = FolderSource(tree.root) if isinstance(tree, FolderTree) else tree
     entries = [entry for split in layout.splits.values() for entry in split]
     images = ImageSet(
         names=tuple(str(entry.key) for entry in entries),
@@ -178,7 +218,7 @@ def _check(
     if bad and not skip_bad:
         raise InputError(describe_bad(bad, len(images)))
     if len(bad) == len(images):
-        raise InputError(f"{tree.where}: none of its {len(bad)} images can be read")
+        raise InputError(f"{where}: none of its {len(bad)} images can be read")
     return bad
 
 
