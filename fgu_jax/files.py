@@ -7,7 +7,9 @@ to go on with it; ``whole_file`` and ``whole_folder`` are for what a command mak
 
 import contextlib
 import errno
+import hashlib
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -23,6 +25,9 @@ _MEND_OTHERWISE = f"mend that and {GO_ON}, or choose another --workdir"
 # What the error of a dataset that cannot be written tells to do.
 OTHER_PLACE = "name another data_dir or free some space"
 _STALE_SECONDS = 600
+# A folder that is being filled: of what, by which process of which machine; and then
+# what mkdtemp adds. All of one length, so that no name reads as another's.
+_FILLED = re.compile(r"\.fgu-new-[0-9a-f]{16}-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}")
 # A folder of such a name would be taken for the file that it is not.
 _OF_FILES = frozenset(
     (".onnx", ".pt", ".pth", ".bin", ".safetensors", ".h5", ".keras", ".pb", ".tflite")
@@ -152,12 +157,25 @@ def check_output(
             )
         if ours is not None and not ours(path):
             raise InputError(f"{path} holds other files: choose another --output")
+    check_place(path)
+
+
+def check_place(path: Path, mend: str | None = None) -> None:
+    """Refuses a path in whose folder, which is made, no file can be written.
+
+    Args:
+      path: of what shall be there.
+      mend: what the error tells to do.
+
+    Raises:
+      InputError: of what the system says.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable(path, error, mend) from error
 
 
 @contextlib.contextmanager
@@ -184,8 +202,9 @@ def whole_folder(
 ) -> Iterator[Path]:
     """A new folder to fill, which takes the place of ``final`` when all went well.
 
-    What a killed process left is removed once nothing in it has changed for ten
-    minutes.
+    What a killed process left of the same is removed once nothing in it has changed for
+    ten minutes; nothing of a process that still runs on this machine is, nor any other
+    folder, whatever its name.
 
     Args:
       final: where the folder shall be; its parent is made.
@@ -213,18 +232,48 @@ def whole_folder(
 
 @contextlib.contextmanager
 def _scratch_folder(beside: Path) -> Iterator[Path]:
+    own = f"{_filling(beside)}{_machine()}-{os.getpid()}-"
     with tempfile.TemporaryDirectory(
-        prefix=f".{beside.name[:80]}-", dir=beside.parent, ignore_cleanup_errors=True
+        prefix=own, dir=beside.parent, ignore_cleanup_errors=True
     ) as folder:
         yield Path(folder)
 
 
+def _filling(final: Path) -> str:
+    """How the names of all folders begin that are filled to become ``final``."""
+    return f".fgu-new-{_digest(final.name, 16)}-"
+
+
+def _machine() -> str:
+    return _digest(socket.gethostname(), 8)
+
+
+def _digest(name: str, digits: int) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:digits]
+
+
 def _remove_leftovers(final: Path) -> None:
-    for left in final.parent.glob(f".{final.name[:80]}-*"):
-        times = [left, *left.rglob("*")]
-        newest = max((path.lstat().st_mtime for path in times), default=0.0)
-        if newest < time.time() - _STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+    for left in final.parent.glob(f"{_filling(final)}*"):
+        made = _FILLED.fullmatch(left.name)
+        if made is None or (made[1] == _machine() and _runs(int(made[2]))):
+            continue
+        with contextlib.suppress(OSError):  # its own process may be removing it
+            newest = max(p.lstat().st_mtime for p in (left, *left.rglob("*")))
+            if newest < time.time() - _STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine runs; where that cannot be asked, it may."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _unwritable(path: Path, error: OSError, mend: str | None = None) -> InputError:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from fgu_jax.commands.command_line import Parser, add_cache_flag
 from fgu_jax.messages import counted
@@ -61,27 +62,28 @@ def search(arguments: argparse.Namespace) -> None:
     console = Console(highlight=False, soft_wrap=True)
     checkpoint: Path = arguments.checkpoint
     cache_file = Path(arguments.cache or checkpoint / "search_cache.sqlite")
-    with searching.result_folder(
-        arguments.output,
-        overwrite=arguments.overwrite,
-        apart_from=(arguments.query, arguments.gallery),
-    ) as folder:
-        network = fgu_jax.load(checkpoint)
-        with (
-            bar(console) as progress,
-            searching.FeatureCache(
-                None if arguments.cache == "none" else cache_file, network.identity
-            ) as cache,
-        ):
-            matches = searching.search(
-                network,
-                arguments.query,
-                arguments.gallery,
-                top=arguments.top,
-                max_distance=arguments.max_distance,
-                cache=cache,
-                progress=progress,
-            )
+    rules: dict[str, Any] = {
+        "overwrite": arguments.overwrite,
+        "apart_from": (arguments.query, arguments.gallery),
+    }
+    searching.check_result_folder(arguments.output, **rules)
+    network = fgu_jax.load(checkpoint)
+    with (
+        bar(console) as progress,
+        searching.FeatureCache(
+            None if arguments.cache == "none" else cache_file, network.identity
+        ) as cache,
+    ):
+        matches = searching.search(
+            network,
+            arguments.query,
+            arguments.gallery,
+            top=arguments.top,
+            max_distance=arguments.max_distance,
+            cache=cache,
+            progress=progress,
+        )
+        with searching.result_folder(arguments.output, **rules) as folder:
             searching.write_result(
                 folder,
                 matches,

@@ -6,11 +6,17 @@
 
 from fgu_jax.searching.features import FeatureCache
 from fgu_jax.searching.match import Matches, search
-from fgu_jax.searching.result import print_matches, result_folder, write_result
+from fgu_jax.searching.result import (
+    check_result_folder,
+    print_matches,
+    result_folder,
+    write_result,
+)
 
 __all__ = [
     "FeatureCache",
     "Matches",
+    "check_result_folder",
     "print_matches",
     "result_folder",
     "search",

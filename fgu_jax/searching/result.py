@@ -20,7 +20,7 @@ from rich.text import Text
 from fgu_jax.data.images import FolderSource, default_threads
 from fgu_jax.data.thumbnail import thumbnail
 from fgu_jax.errors import InputError
-from fgu_jax.files import check_folder_name, whole_folder
+from fgu_jax.files import check_folder_name, check_place, whole_folder
 from fgu_jax.messages import printable
 from fgu_jax.progress import Progress
 from fgu_jax.searching.features import Embedded
@@ -28,14 +28,14 @@ from fgu_jax.searching.match import Matches
 from fgu_jax.searching.page import THUMBNAILS, render, thumbnail_name
 
 _MADE_BY_US = ("matches.json", "matches.csv", "index.html", THUMBNAILS)
+_MEND = "name another output or free some space"
 COLUMNS = ("query", "rank", "image", "distance", "same_file")
 
 
-@contextlib.contextmanager
-def result_folder(
+def check_result_folder(
     output: Path, *, overwrite: bool, apart_from: tuple[Path, ...]
-) -> Iterator[Path]:
-    """A folder to fill, which becomes ``output`` when all went well.
+) -> None:
+    """Refuses, before any work is done, a place where the result must not lie.
 
     Args:
       output: where the result shall lie.
@@ -61,8 +61,20 @@ def result_folder(
                 f"output {str(output)!r} exists: name another, or add --overwrite"
             )
         _check_replaceable(output)
-    mend = "name another output or free some space"
-    with whole_folder(output, mend=mend) as folder:
+    check_place(output, _MEND)
+
+
+@contextlib.contextmanager
+def result_folder(
+    output: Path, *, overwrite: bool, apart_from: tuple[Path, ...]
+) -> Iterator[Path]:
+    """A folder to fill, which becomes ``output`` when all went well.
+
+    It is for the writing alone, as whatever the disk refuses within is told of it.
+    Arguments and errors as of ``check_result_folder``.
+    """
+    check_result_folder(output, overwrite=overwrite, apart_from=apart_from)
+    with whole_folder(output, mend=_MEND) as folder:
         yield folder
 
 

@@ -57,6 +57,30 @@ def test_the_command_writes_prints_and_keeps_features(run, folders):
     assert (folders / "kept").is_file()
 
 
+def test_the_output_is_checked_first_and_its_folder_made_last(
+    run, folders, monkeypatch
+):
+    beside = []
+
+    class Watching(Colours):
+        def of_set(self, images, parts, *, stream):
+            beside.extend(path.name for path in folders.iterdir())
+            (folders / "late").mkdir(exist_ok=True)
+            (folders / "late" / "thesis.tex").write_text("years of work")
+            return super().of_set(images, parts, stream=stream)
+
+    monkeypatch.setattr(fgu_jax, "load", lambda path: Watching())
+    code, _, err = run("--output=late", "--overwrite")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "'late' holds more than a search's result" in err
+    assert (folders / "late" / "thesis.tex").read_text() == "years of work"
+    assert set(beside) == {"query", "gallery", "run", "late"}
+    beside.clear()
+    code, _, err = run("--output=late", "--cache=none")
+    assert code == 2
+    assert not beside  # refused before anything is embedded
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from dataclasses import fields, replace
 from typing import Any
 
@@ -102,9 +104,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_leftovers_of_a_killed_drawing_are_removed_later(tmp_path):
-    left = tmp_path / f".synthetic-{SMALL.digest()}-abc"
-    left.mkdir()
-    os.utime(left, (1, 1))
+    killed = f"""
+import os
+import subprocess
+import sys
+from pathlib import Path
+from fgu_jax.files import whole_folder
+with whole_folder(Path("synthetic-{SMALL.digest()}")):
+    os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, check=True)
+    [left] = tmp_path.iterdir()
+    for path in (left / "new", left):
+        os.utime(path, (1, 1))
     (tmp_path / "newer").write_text("")
     write.write_synthetic(SMALL, tmp_path)
     assert not left.exists()
