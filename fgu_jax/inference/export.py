@@ -25,6 +25,12 @@ from fgu_jax.runs.arrays import digest_arrays, digest_bytes, save_network
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROGRAM = "features.stablehlo"
+_CONFIG = "config.json"
+# Features that a search keeps beside the network, and what SQLite has beside them.
+_CACHE = "search_cache.sqlite"
+_MADE_BY_US = frozenset(
+    (_CONFIG, EXPORT_RECORD, EXPORTED_NETWORK, PROGRAM, labels.NAME, _CACHE)
+) | {f"{_CACHE}-{part}" for part in ("journal", "wal", "shm")}
 
 
 def export(
@@ -75,7 +81,7 @@ def export(
     with_labels = labels.used(checkpoint)
     with whole_folder(output) as folder:
         labels.write(folder, with_labels)
-        (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
+        (folder / _CONFIG).write_text(config.to_json(), encoding="utf-8")
         save_network(folder / EXPORTED_NETWORK, trained.variables)
         (folder / PROGRAM).write_bytes(serialized)
         # Last, as it is what makes the folder an export.
@@ -114,5 +120,6 @@ def features_program(trained: Trained) -> jax_export.Exported:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether a folder is one that ``export`` wrote."""
-    return (folder / EXPORT_RECORD).is_file()
+    """Whether a folder is one that ``export`` wrote, and holds nothing else."""
+    found = {entry.name for entry in folder.iterdir()}
+    return EXPORT_RECORD in found and found <= _MADE_BY_US

@@ -170,6 +170,22 @@ def test_export_replaces_its_own_only_and_only_if_asked(
     assert {path.name for path in tmp_path.iterdir()} == {"earlier", "mine"}
 
 
+def test_whatever_else_lies_in_an_export_is_not_removed(exported, tmp_path):
+    folder = tmp_path / "earlier"
+    shutil.copytree(exported, folder)
+    for name in ("labels.json", "search_cache.sqlite", "search_cache.sqlite-wal"):
+        (folder / name).write_text("")
+    assert exporting.is_export(folder)
+    (folder / "evaluation.json").write_text("precious")
+    assert not exporting.is_export(folder)
+    with pytest.raises(InputError, match="holds other files: choose another"):
+        exporting.export(tmp_path / "no run", folder, overwrite=True)
+    assert (folder / "evaluation.json").read_text() == "precious"
+    (folder / "evaluation.json").unlink()
+    (folder / "export.json").unlink()
+    assert not exporting.is_export(folder)
+
+
 def test_what_fails_half_way_leaves_nothing(trained_run, tmp_path, monkeypatch):
     def fail(folder, variables):
         raise OSError(28, "No space left on device")
