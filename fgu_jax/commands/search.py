@@ -84,7 +84,7 @@ def search(arguments: argparse.Namespace) -> None:
             progress=progress,
         )
         with searching.result_folder(arguments.output, **rules) as folder:
-            searching.write_result(
+            grey = searching.write_result(
                 folder,
                 matches,
                 network=str(checkpoint),
@@ -92,6 +92,7 @@ def search(arguments: argparse.Namespace) -> None:
                 progress=progress,
             )
     searching.print_matches(console, matches)
+    searching.print_grey(console, grey)
     if cache.trouble:
         console.print(cache.trouble, markup=False)
     new = len(matches.gallery.names) - matches.gallery.num_cached

@@ -8,6 +8,10 @@ from PIL import Image
 from fgu_jax.data.decode import Box, decode_image, open_picture
 
 LONGEST = 256  # pixels of a thumbnail's longer side; none is enlarged
+EMPTY = (  # one grey pixel, in place of a picture that cannot be read
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xaa\xaa\xaa\x00\x00\x00,"
+    b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 _CHANGED, _EXIF, _TAKEN = 0x0132, 0x8769, 0x9003
 

@@ -8,16 +8,12 @@ from typing import NamedTuple
 from fgu_jax.data import ImageSet
 from fgu_jax.data.images import default_threads, normal_name, slashed
 from fgu_jax.data.layouts.finder import Finder
-from fgu_jax.data.thumbnail import taken_on, thumbnail
+from fgu_jax.data.thumbnail import EMPTY, taken_on, thumbnail
 from fgu_jax.errors import InputError
 from fgu_jax.messages import short
 from fgu_jax.progress import Progress
 
 LONGEST = 320  # pixels of a thumbnail's longer side: half of a phone, sharp
-_EMPTY = (  # one grey pixel, in place of a picture that cannot be read
-    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xaa\xaa\xaa\x00\x00\x00,"
-    b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
-)
 
 
 class Shown(NamedTuple):
@@ -93,7 +89,7 @@ def write_thumbnails(
             small = thumbnail(data, box=images.box(row), longest=LONGEST)
             shown = Shown(file, taken_on(data), "")
         except InputError as error:
-            small, shown = _EMPTY, Shown(file, "", str(error))
+            small, shown = EMPTY, Shown(file, "", str(error))
         (folder / file).write_bytes(small)
         return shown
 

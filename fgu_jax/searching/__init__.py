@@ -8,6 +8,7 @@ from fgu_jax.searching.features import FeatureCache
 from fgu_jax.searching.match import Matches, search
 from fgu_jax.searching.result import (
     check_result_folder,
+    print_grey,
     print_matches,
     result_folder,
     write_result,
@@ -17,6 +18,7 @@ __all__ = [
     "FeatureCache",
     "Matches",
     "check_result_folder",
+    "print_grey",
     "print_matches",
     "result_folder",
     "search",

@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Sequence
 from html import escape
 from importlib import resources
+from typing import NamedTuple
 
 from fgu_jax.messages import printable
 from fgu_jax.searching.match import Matches
@@ -16,11 +18,26 @@ def thumbnail_name(digest: bytes) -> str:
     return f"{digest[:16].hex()}.jpg"
 
 
-def render(matches: Matches, *, network: str, shape: tuple[int, int]) -> str:
+class Grey(NamedTuple):
+    """An image whose thumbnail is grey: whether of query or gallery, its name, why."""
+
+    what: str
+    image: str
+    reason: str
+
+
+def render(
+    matches: Matches,
+    *,
+    network: str,
+    shape: tuple[int, int],
+    grey: Sequence[Grey] = (),
+) -> str:
     """The page as HTML; names are text in it, whatever they hold.
 
     Args:
       matches: the result.
+      grey: of ``write_thumbnails``.
       network: what the page calls the network.
       shape: height and width of the pictures' boxes, in any unit.
     """
@@ -37,7 +54,7 @@ def render(matches: Matches, *, network: str, shape: tuple[int, int]) -> str:
         else f" Beyond {matches.max_distance:g} nothing is a match.",
         "aspect": f"{width} / {height}",
         # No "<" is left that could end the script element or open a comment.
-        "data": json.dumps(_data(matches), separators=(",", ":")).replace(
+        "data": json.dumps(_data(matches, grey), separators=(",", ":")).replace(
             "<", "\\u003c"
         ),
     }
@@ -45,7 +62,7 @@ def render(matches: Matches, *, network: str, shape: tuple[int, int]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda found: fields[found[1]], template)
 
 
-def _data(matches: Matches) -> dict:
+def _data(matches: Matches, grey: Sequence[Grey]) -> dict:
     """What the page's script reads; a gallery image is spelt once."""
     shown: list[list[str]] = []
     place: dict[int, int] = {}
@@ -71,4 +88,10 @@ def _data(matches: Matches) -> dict:
         for what, part in (("query", matches.query), ("gallery", matches.gallery))
         for name, reason in part.unreadable.items()
     ]
-    return {"gallery": shown, "queries": queries, "unreadable": unreadable}
+    without = [[f"{what}: {printable(name)}", why] for what, name, why in grey]
+    return {
+        "gallery": shown,
+        "queries": queries,
+        "unreadable": unreadable,
+        "grey": without,
+    }

@@ -7,8 +7,9 @@ it showed one.
 
 import contextlib
 import csv
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,15 +18,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fgu_jax.data.decode import UnreadableImage
 from fgu_jax.data.images import FolderSource, default_threads
-from fgu_jax.data.thumbnail import thumbnail
+from fgu_jax.data.thumbnail import EMPTY, thumbnail
 from fgu_jax.errors import InputError
 from fgu_jax.files import check_folder_name, check_place, whole_folder
-from fgu_jax.messages import printable
+from fgu_jax.messages import counted, printable
 from fgu_jax.progress import Progress
 from fgu_jax.searching.features import Embedded
 from fgu_jax.searching.match import Matches
-from fgu_jax.searching.page import THUMBNAILS, render, thumbnail_name
+from fgu_jax.searching.page import THUMBNAILS, Grey, render, thumbnail_name
 
 _MADE_BY_US = ("matches.json", "matches.csv", "index.html", THUMBNAILS)
 _MEND = "name another output or free some space"
@@ -100,8 +102,11 @@ def write_result(
     network: str,
     shape: tuple[int, int],
     progress: Progress | None = None,
-) -> None:
+) -> list[Grey]:
     """Writes the result of a search.
+
+    An image that cannot be read any more keeps its place in the ranking, and its
+    thumbnail is grey.
 
     Args:
       folder: an empty one.
@@ -109,28 +114,33 @@ def write_result(
       network: what the page and the JSON call the network.
       shape: height and width of the page's pictures, in any unit.
       progress: called with thumbnails done, how many there are, and what is done.
+
+    Returns:
+      The images whose thumbnails are grey.
     """
     queries = range(len(matches.query.names))
     shown = sorted({row for i in queries for row, _ in matches.of(i)})
     (folder / THUMBNAILS).mkdir()
     sources = {
-        digest: (part.root, part.names[row])
-        for part, rows in (
-            (matches.gallery, shown),
-            (matches.query, queries),
+        digest: (what, part.root, part.names[row])
+        for what, part, rows in (
+            ("gallery", matches.gallery, shown),
+            ("query", matches.query, queries),
         )
         for row in rows
         for digest in (part.digests[row],)
     }
-    _write_thumbnails(folder / THUMBNAILS, sources, progress)
-    record = json.dumps(as_record(matches, network), indent=1, allow_nan=False)
+    grey = _write_thumbnails(folder / THUMBNAILS, sources, progress)
+    found = as_record(matches, network, grey)
+    record = json.dumps(found, indent=1, allow_nan=False)
     (folder / "matches.json").write_text(record + "\n", encoding="ascii")
     _write_table(folder / "matches.csv", matches)
-    page = render(matches, network=network, shape=shape)
+    page = render(matches, network=network, shape=shape, grey=grey)
     (folder / "index.html").write_text(page, encoding="utf-8")
+    return grey
 
 
-def as_record(matches: Matches, network: str) -> dict:
+def as_record(matches: Matches, network: str, grey: Sequence[Grey] = ()) -> dict:
     """The object of ``matches.json``.
 
     Bytes of a name that are not UTF-8 stand as lone surrogates (``\\udc80`` and so on),
@@ -163,6 +173,7 @@ def as_record(matches: Matches, network: str) -> dict:
         ],
         "unreadable_queries": unreadable(matches.query),
         "unreadable_gallery": unreadable(matches.gallery),
+        "grey": [image._asdict() for image in grey],
         "query_reading": matches.query.reading.record(),
         "gallery_reading": matches.gallery.reading.record(),
     }
@@ -185,18 +196,37 @@ def _write_table(path: Path, matches: Matches) -> None:
 
 def _write_thumbnails(
     folder: Path,
-    sources: dict[bytes, tuple[Path, str]],
+    sources: dict[bytes, tuple[str, Path, str]],
     progress: Progress | None,
-) -> None:
-    def write(item: tuple[bytes, tuple[Path, str]]) -> None:
-        digest, (root, name) = item
-        data = thumbnail(FolderSource(root).read(name))
-        (folder / thumbnail_name(digest)).write_bytes(data)
+) -> list[Grey]:
+    """A thumbnail of each image by its digest; those that are grey, and why."""
 
+    def write(item: tuple[bytes, tuple[str, Path, str]]) -> Grey | None:
+        digest, (what, root, name) = item
+        try:
+            small, grey = thumbnail(_read_again(root, name, digest)), None
+        except (InputError, OSError) as error:  # of the image; not yet of the output
+            reason = getattr(error, "strerror", None) or str(error)
+            small, grey = EMPTY, Grey(what, name, reason)
+        (folder / thumbnail_name(digest)).write_bytes(small)
+        return grey
+
+    found = []
     with ThreadPoolExecutor(default_threads()) as pool:
-        for done, _ in enumerate(pool.map(write, sources.items()), 1):
+        for done, grey in enumerate(pool.map(write, sources.items()), 1):
+            if grey is not None:
+                found.append(grey)
             if progress is not None:
                 progress(done, len(sources), "thumbnails")
+    return found
+
+
+def _read_again(root: Path, name: str, digest: bytes) -> bytes:
+    """The bytes whose feature was compared; those of another picture are refused."""
+    data = FolderSource(root).read(name)
+    if hashlib.sha256(data).digest() != digest:
+        raise UnreadableImage("changed since it was compared")
+    return data
 
 
 QUERIES = 10
@@ -233,6 +263,19 @@ def print_matches(console: Console, matches: Matches) -> None:
     console.print(table)
     if (rest := len(matches.query.names) - QUERIES) > 0:
         console.print(f"and {rest:,} more queries in matches.json")
+
+
+def print_grey(console: Console, grey: Sequence[Grey]) -> None:
+    """Prints how many thumbnails are grey, and why; nothing where none is."""
+    if not grey:
+        return
+    console.print(
+        f"{counted(len(grey), 'image')} could not be read any more, grey on the page:"
+    )
+    for what, name, reason in grey[:_NAMED]:
+        console.print(Text(f"  {what}: {printable(name)}: {reason}"))
+    if len(grey) > _NAMED:
+        console.print(f"  and {len(grey) - _NAMED:,} more, all in matches.json")
 
 
 def _print_unreadable(console: Console, what: str, part: Embedded) -> None:

@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
-from search_folders import Colours
+from search_folders import Colours, paint
 
 import fgu_jax
+from fgu_jax import searching
 from fgu_jax.commands import command_line
+from fgu_jax.data.thumbnail import EMPTY
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +57,33 @@ def test_the_command_writes_prints_and_keeps_features(run, folders):
     assert list((folders / "run").iterdir()) == []
     assert run("--output=third", "--cache=kept")[0] == 0
     assert (folders / "kept").is_file()
+
+
+def test_a_picture_that_vanishes_is_grey_and_nothing_else_is_lost(
+    run, folders, monkeypatch
+):
+    def then_lost(*arguments, **options):
+        matches = searching.match.search(*arguments, **options)
+        (folders / "gallery" / "plain.png").unlink()
+        paint(folders / "gallery" / "sub" / "two words.png", (1, 2, 3))
+        return matches
+
+    monkeypatch.setattr(searching, "search", then_lost)
+    code, out, err = run("--output=found")
+    assert (code, err) == (0, "")
+    assert "2 images could not be read any more, grey on the page:" in out
+    assert "  gallery: plain.png: No such file or directory" in out
+    assert "  gallery: sub/two words.png: changed since it was compared" in out
+    record = json.loads((folders / "found" / "matches.json").read_bytes())
+    assert len(record["queries"][0]["matches"]) == 9
+    assert {(of["what"], of["image"]) for of in record["grey"]} == {
+        ("gallery", "plain.png"),
+        ("gallery", "sub/two words.png"),
+    }
+    page = (folders / "found" / "index.html").read_text("utf-8")
+    assert '"grey":[["gallery: ' in page
+    small = [path.read_bytes() for path in (folders / "found/thumbnails").iterdir()]
+    assert small.count(EMPTY) == 2 < len(small)
 
 
 def test_the_output_is_checked_first_and_its_folder_made_last(

@@ -1,5 +1,7 @@
 """The page of a search in a real browser: opened, clicked, filtered and read."""
 
+import hashlib
+import io
 from pathlib import Path
 
 import browser as browsers
@@ -27,21 +29,22 @@ def browser():
 
 
 def _side(root, count, prefix):
-    """Images that share twelve contents, with digests of their own."""
+    """Images of twelve colours; their names, behind the pictures, tell them apart."""
     names = [f"{prefix}{row:04d}.jpg" for row in range(count)]
     root.mkdir()
+    contents, colours = [], []
+    for row in range(12):
+        out = io.BytesIO()
+        color = (20 * row, 128, 255 - 20 * row)
+        Image.new("RGB", (32, 64), color).save(out, "JPEG")
+        colours.append(out.getvalue())
     for row, name in enumerate(names):
-        if row < 12:
-            color = (20 * row, 128, 255 - 20 * row)
-            Image.new("RGB", (32, 64), color).save(root / name)
-        else:
-            (root / name).symlink_to(root / names[row % 12])
+        contents.append(colours[row % 12] + name.encode())
+        (root / name).write_bytes(contents[-1])
     return Embedded(
         root=root,
         names=tuple(names),
-        digests=tuple(
-            f"{prefix}{row}".encode().ljust(32, b"\0") for row in range(count)
-        ),
+        digests=tuple(hashlib.sha256(content).digest() for content in contents),
         features=np.zeros((count, 1), np.float32),
         unreadable={HOSTILE: "zero bytes"} if prefix == "g" else {},
         num_cached=0,
@@ -63,9 +66,7 @@ def page(tmp_path_factory) -> Path:
     )
     (folder / "query" / "q0001.jpg").rename(folder / "query" / HOSTILE)
     names = (query.names[0], HOSTILE, *query.names[2:])
-    for row in range(13, QUERIES, 12):  # those that linked to the renamed one
-        (folder / "query" / names[row]).unlink()
-        (folder / "query" / names[row]).symlink_to(folder / "query" / HOSTILE)
+    (folder / "gallery" / "g2999.jpg").unlink()
     object.__setattr__(query, "names", names)
     output = folder / "found"
     with searching.result_folder(output, overwrite=False, apart_from=()) as made:
@@ -165,6 +166,12 @@ def test_names_run_nothing(opened):
     assert "1 images" not in text
     assert heading in text
     assert opened.run("return document.title") == "Search: 1,000 queries"
+
+
+def test_a_picture_that_vanished_is_told(opened):
+    text = opened.run('return document.querySelector("#grey").textContent')
+    assert "1 image could not be read any more and is grey" in text
+    assert "gallery: g2999.jpg: No such file or directory" in text
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
