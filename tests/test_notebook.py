@@ -2,6 +2,10 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,57 @@ def test_it_is_stripped_and_thin():
     assert all(cell["outputs"] == [] for cell in code)
     assert all(cell["execution_count"] is None for cell in code)
     assert sum(len(cell["source"]) for cell in code) < 90
+
+
+@pytest.fixture
+def colab(tmp_path, monkeypatch):
+    """Runs all cells up to the one that trains as a fresh kernel of Colab does."""
+    source = tmp_path / "source"
+    (source / "experiments").mkdir(parents=True)
+    (source / "experiments" / "train.py").write_text("")
+    git = ("git", "-C", str(source), "-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (("init", "-q"), ("add", "."), ("commit", "-qm", "a")):
+        subprocess.run([*git, *command], check=True)
+    mounted: list[str] = []
+    drive = types.SimpleNamespace(mount=mounted.append)
+    module = types.ModuleType("google.colab")
+    module.__dict__["drive"] = drive
+    monkeypatch.setitem(sys.modules, "google.colab", module)
+    monkeypatch.setattr(sys, "executable", shutil.which("true"))  # installs nothing
+    monkeypatch.setenv("FGU_REPOSITORY", str(source))
+    monkeypatch.delenv("FGU_RUN", raising=False)
+    (tmp_path / "content").mkdir()
+
+    def start(folder=tmp_path / "content"):
+        monkeypatch.chdir(folder)
+        names: dict = {"__name__": "__main__"}
+        code = ["".join(c["source"]) for c in _cells() if c["cell_type"] == "code"]
+        for cell in code[:3]:
+            exec(compile(cell, str(NOTEBOOK), "exec"), names)
+        return names, mounted
+
+    return start
+
+
+def test_in_colab_all_cells_may_be_run_again(colab, tmp_path):
+    clone = tmp_path / "content" / "fgu_jax_repository"
+    colab()
+    assert Path.cwd() == clone
+    (clone / "own.txt").write_text("")
+    colab()  # the kernel was restarted; the disk is as it was
+    assert Path.cwd() == clone
+    assert (clone / "own.txt").exists()
+    colab(clone)  # only the cells were run again
+    assert Path.cwd() == clone
+    assert [path.name for path in clone.parent.iterdir()] == [clone.name]
+
+
+def test_in_colab_the_run_outlives_the_machine(colab, monkeypatch):
+    names, mounted = colab()
+    assert mounted == ["/content/drive"]
+    assert names["RUN"] == "/content/drive/MyDrive/fgu_runs/synthetic"
+    monkeypatch.setenv("FGU_RUN", "elsewhere")
+    assert colab()[0]["RUN"] == "elsewhere"
 
 
 def test_its_cells_run(drawn_folder, tmp_path, monkeypatch, capsys):
