@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fgu_jax.clustering.links import joined
+from fgu_jax.clustering.links import joined, once
 
 
 def kept_apart(groups: np.ndarray, apart: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -19,8 +19,7 @@ def kept_apart(groups: np.ndarray, apart: np.ndarray, rows: np.ndarray) -> np.nd
     order = rows[np.argsort(groups[rows], kind="stable")]
     size = np.bincount(groups[rows], minlength=int(groups.max(initial=0)) + 1)
     begin = np.cumsum(size) - size
-    pairs = np.unique(np.sort(apart, axis=1), axis=0)
-    first, second = pairs.T
+    first, second = once(apart, len(size)).T
     many = size[first] * size[second]
     at = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
     width = np.repeat(size[second], many)
@@ -79,7 +78,7 @@ class Joined:
         self._root = list(range(count))
         self._owner = [-1] * count if owner is None else owner.tolist()
         self._apart: list[set[int]] = [set() for _ in range(count)]
-        for a, b in np.unique(apart, axis=0).tolist():
+        for a, b in once(apart, count).tolist():
             self._apart[a].add(b)
             self._apart[b].add(a)
 

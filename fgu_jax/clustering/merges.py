@@ -179,12 +179,13 @@ def _rounds(
     """
     name = np.arange(len(size))  # of the clusters that are left
     done = [np.empty(0, MERGE)]
+    kept_out = links.codes(apart, len(size))
     while len(edges.low):
         # Two that a link keeps apart never merge, nor does anything that holds them.
-        if len(apart):
+        if len(kept_out):
             code = edges.low * len(size) + edges.high
-            forbidden = np.isin(code, apart[:, 0] * len(size) + apart[:, 1])
-            edges = edges.only(~forbidden)
+            place = np.searchsorted(kept_out, code).clip(max=len(kept_out) - 1)
+            edges = edges.only(kept_out[place] != code)
         low, high = owner[edges.low], owner[edges.high]
         edges = edges.only((low == high) | (low < 0) | (high < 0))
         similarity = edges.similarity(size, linkage)
@@ -210,10 +211,10 @@ def _rounds(
         size[first] += size[second]
         owner = owner.copy()
         owner[first] = np.maximum(owner[first], owner[second])
-        size, name, owner = size[left], name[left], owner[left]
         cluster = number[root]
-        apart = cluster[apart]
-        apart = np.unique(np.sort(apart[(apart >= 0).all(axis=1)], axis=1), axis=0)
+        pairs = cluster[np.stack(np.divmod(kept_out, len(size)), axis=1)]
+        kept_out = links.codes(pairs[(pairs >= 0).all(axis=1)], len(left))
+        size, name, owner = size[left], name[left], owner[left]
         edges = edges.joined_by(cluster, linkage)
     return np.concatenate(done)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fgu_jax.clustering.links import Pairs, as_pairs, by_first_row
+from fgu_jax.clustering.links import Pairs, as_pairs, by_first_row, once
 from fgu_jax.errors import InputError
 from fgu_jax.retrieval.protocol import as_labels
 
@@ -64,7 +64,7 @@ def pairs_of_tracks(
             f"{name} keeps apart rows {i} and {j} (and {same.sum() - 1} more pairs), "
             "which are of one track: take the link back, or cluster without tracks"
         )
-    return np.unique(np.sort(found[~same], axis=1), axis=0)
+    return once(found[~same], int(groups.max(initial=-1)) + 1)
 
 
 def seen_together(pictures: ArrayLike, tracks: ArrayLike | None = None) -> np.ndarray:

@@ -9,7 +9,7 @@ from fgu_jax.clustering import cluster, clustering, compare, tree
 from fgu_jax.clustering.answered import kept_apart, with_their_clusters
 from fgu_jax.clustering.automatic import _taught
 from fgu_jax.clustering.graph import graph_of
-from fgu_jax.clustering.links import as_pairs, start
+from fgu_jax.clustering.links import as_pairs, once, start
 from fgu_jax.clustering.metric import learnt
 
 
@@ -98,6 +98,16 @@ def test_rows_of_groups_are_kept_apart_by_loops():
         }
         assert {frozenset(pair) for pair in found} == expected
         assert len(found) == len(expected)
+
+
+@pytest.mark.parametrize(("count", "many"), [(1, 1), (3, 40), (60_000, 40), (5, 0)])
+def test_pairs_once_are_the_rows_that_numpy_finds(count, many):
+    random = np.random.default_rng(count)
+    pairs = random.integers(0, count, (many, 2)).astype(np.int32)
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    found = once(pairs, count)
+    assert found.dtype == np.int64  # 60,000 squared is more than int32 holds
+    np.testing.assert_array_equal(found, np.unique(np.sort(pairs, axis=1), axis=0))
 
 
 def test_a_direction_that_tells_nothing_is_learnt():
