@@ -16,7 +16,10 @@ from fgu_jax.reviewing.pictures import Shown
 from fgu_jax.runs.answers import Answers
 
 THUMBNAILS = "thumbnails"
-_SCRIPTS = ("answers.js", "page.js")
+_SCRIPTS = (
+    *("answers.js", "kept.js", "table.js"),
+    *("questions.js", "clusters.js", "page.js"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

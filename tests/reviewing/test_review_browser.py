@@ -3,107 +3,16 @@
 import csv
 import dataclasses
 import json
-import time
-from pathlib import Path
 
 import browser as browsers
 import numpy as np
 import pytest
 from browser import ENTER, ESCAPE
-from PIL import Image
+from review_page import CLUSTERS, PICTURES, open_page, ready, saved, text
 
-from fgu_jax import reviewing
-from fgu_jax.clustering import Question
-from fgu_jax.data import load_dataset
-from fgu_jax.runs.answers import NONE, Answers, read_answers
+from fgu_jax.runs.answers import Answers, read_answers
 
 pytestmark = browsers.NEEDED
-
-HOSTILE = "</script><img src=x onerror=document.title='caught'>\n\udce9,\".jpg"
-CLUSTERS, PICTURES = 80, 4
-
-
-@pytest.fixture(scope="module")
-def browser():
-    opened = browsers.Browser()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    root = tmp_path_factory.mktemp("pictures")
-    for row in range(CLUSTERS * PICTURES - 1):
-        colour = (row % 256, 90, 255 - row % 256)
-        Image.new("RGB", (8, 16), colour).save(root / f"{row:03}.jpg")
-    Image.new("RGB", (8, 16)).save(root / HOSTILE.replace("/", "|"), "JPEG")
-    found = load_dataset("folder", data_dir=root).train
-    order = sorted(range(len(found)), key=lambda row: found.names[row])
-    return found.take(order)
-
-
-def _question(first, second, within):
-    others = ((first + 1,), (second - 1,))
-    return Question(first, second, within, (2, 2), others, 0.3, 4.0)
-
-
-@pytest.fixture(scope="module")
-def review(images):
-    """Clusters of four images in turn; eight questions, of which one follows."""
-    pairs = [(0, 4, False), (4, 8, False), (0, 8, False), (12, 15, True)]
-    pairs += [(16, 20, False), (24, 27, True), (28, 32, False), (40, 44, False)]
-    return reviewing.Review(
-        names=images.names,
-        labels=np.arange(len(images)) // PICTURES,
-        questions=[_question(*pair) for pair in pairs],
-        typical=np.arange(CLUSTERS) * PICTURES,
-        alike=[[(c + 1) % CLUSTERS] for c in range(CLUSTERS)],
-        answers=NONE,
-        cameras=["7"] * len(images),
-        about="Pictures.",
-        command="cluster.py --answers=answers.csv",
-    )
-
-
-@pytest.fixture
-def opened(browser, review, images, tmp_path):
-    return open_page(browser, review, images, tmp_path)
-
-
-def open_page(browser, review, images, folder):
-    """Pages of the same questions share what the browser keeps: it starts empty."""
-    reviewing.write_review(folder, review, images)
-    browser.open(folder / "index.html")
-    browser.run("storage?.clear()")
-    browser.emulate(
-        "Browser.setDownloadBehavior",
-        behavior="allow",
-        downloadPath=str(folder),
-    )
-    browser.open(folder / "index.html")
-    ready(browser)
-    return browser
-
-
-def ready(browser):
-    browser.wait_until("'ready' in document.documentElement.dataset")
-
-
-def text(browser, selector):
-    return browser.run(
-        "return document.querySelector(arguments[0]).innerText", selector
-    )
-
-
-def saved(browser, folder: Path):
-    path = folder / "answers.csv"
-    path.unlink(missing_ok=True)
-    browser.click("#save")
-    for _ in range(100):
-        if path.exists() and path.read_bytes().endswith(b"\n"):
-            return path
-        time.sleep(0.05)
-    pytest.fail("answers.csv was not saved")
 
 
 def test_it_asks_by_key_and_by_button_and_takes_back(opened, images, tmp_path):
