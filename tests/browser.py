@@ -83,6 +83,21 @@ class Browser:
         [element] = self._call("POST", f"{self._session}/element", found).values()
         self._call("POST", f"{self._session}/element/{element}/value", {"text": text})
 
+    def tab(self):
+        """The tab that is driven."""
+        return self._call("GET", f"{self._session}/window")
+
+    def new_tab(self):
+        """Opens a tab, and drives it."""
+        made = self._call("POST", f"{self._session}/window/new", {"type": "tab"})
+        self.to_tab(made["handle"])
+
+    def to_tab(self, tab):
+        self._call("POST", f"{self._session}/window", {"handle": tab})
+
+    def close_tab(self):
+        self._call("DELETE", f"{self._session}/window")
+
     def emulate(self, command, **parameters):
         body = {"cmd": command, "params": parameters}
         return self._call("POST", f"{self._session}/goog/cdp/execute", body)

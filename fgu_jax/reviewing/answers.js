@@ -53,7 +53,8 @@ function pairsOf(action) {
 
 // Names [row, name] that an action stands for.
 function namesOf(action) {
-  if (action.kind === "name") return [[action.row, action.name]];
+  const { kind, row, rows = [row], name } = action; // older pages kept one row
+  if (kind === "name") return rows.map((each) => [each, name]);
   return action.kind === "opened" ? action.names : [];
 }
 

@@ -32,8 +32,9 @@ function makeClusters() {
   const list = [];
   members.forEach((rows, id) => {
     if (!rows.length) return;
-    const named = rows.find((row) => names.has(row));
-    list.push({ id, rows, name: named === undefined ? "" : names.get(named), named });
+    const named = rows.filter((row) => names.has(row));
+    const all = new Set(named.map((row) => names.get(row)));
+    list.push({ id, rows, named, name: [...all].join(" and ") });
   });
   // What was split off comes first, the newest on top; then the largest.
   const split = (cluster) => (cluster.id < data.sizes.length ? -1 : cluster.id);
@@ -147,6 +148,21 @@ function drawLook() {
     return card;
   });
   $("near").lastElementChild.replaceChildren(...cards);
+}
+
+// One name for all of the cluster that have one: what was one individual stays one.
+function giveName(name) {
+  const cluster = clusterOf(opened);
+  if (name === cluster.name) return;
+  const before = allNames(actions);
+  const rows = cluster.named.length ? cluster.named : [typical(cluster)];
+  if (!act({ kind: "name", rows, name })) return;
+  const after = new Set(allNames(actions).values());
+  const old = new Set(rows.map((row) => before.get(row)));
+  const left = [...old].filter((each) => each !== name && after.has(each)).join(" and ");
+  const said = name ? `Named ${name}` : "The name is taken away";
+  tell(said + (left && `; another cluster is still named ${left}`));
+  drawLook();
 }
 
 function moreImages() {

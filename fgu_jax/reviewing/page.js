@@ -97,12 +97,7 @@ $("apart").addEventListener("click", () => split(false));
 $("close").addEventListener("click", () => $("look").close());
 $("naming").addEventListener("submit", (event) => {
   event.preventDefault();
-  const cluster = clusterOf(opened);
-  const name = $("name").value.trim();
-  const row = cluster.named ?? typical(cluster);
-  if (name === cluster.name || !act({ kind: "name", row, name })) return;
-  tell(name ? `Named ${name}` : "The name is taken away");
-  drawLook();
+  giveName($("name").value.trim());
 });
 window.addEventListener("beforeunload", (event) => {
   if (unsaved && !storage) event.preventDefault();
