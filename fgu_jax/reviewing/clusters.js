@@ -150,6 +150,21 @@ function drawLook() {
   $("near").lastElementChild.replaceChildren(...cards);
 }
 
+// Clusters of other answers have other numbers: what is ticked and open is found again.
+function renumber(before) {
+  clusters = makeClusters();
+  const now = (id) => clusters.label[before.members[id]?.[0]];
+  ticked = new Set([...ticked].map(now));
+  if (!$("look").open) return;
+  const edited = $("name").value !== before.list.find(({ id }) => id === opened).name;
+  const typed = $("name").value;
+  opened = now(opened);
+  const { rows } = clusterOf(opened);
+  chosen = new Set([...chosen].filter((row) => rows.includes(row)));
+  drawLook();
+  if (edited) $("name").value = typed;
+}
+
 // One name for all of the cluster that have one: what was one individual stays one.
 function giveName(name) {
   const cluster = clusterOf(opened);

@@ -2,8 +2,10 @@
 
 function keep() {
   if (!storage) return;
+  const text = JSON.stringify(actions);
   try {
-    storage.setItem(KEY, JSON.stringify(actions));
+    storage.setItem(KEY, text);
+    written = text;
   } catch {
     storage = null;
     notice("This browser has no room left to keep your answers: save answers.csv now and then.");
@@ -23,14 +25,38 @@ function restore() {
     );
     return;
   }
+  written = storage.getItem(KEY);
+  const kept = listOf(written);
+  if (!kept?.length) return;
+  actions = kept;
+  tell(`Going on where you stopped: ${plural(actions.length, "step")} kept in this browser`);
+}
+
+// Actions that were kept; null where this page did not write them.
+function listOf(text) {
   try {
-    const kept = JSON.parse(storage.getItem(KEY) ?? "[]");
-    if (!kept.length || closure(kept).against) return;
-    actions = kept;
-    tell(`Going on where you stopped: ${plural(actions.length, "step")} kept in this browser`);
+    const list = JSON.parse(text);
+    return Array.isArray(list) && !closure(list).against ? list : null;
   } catch {
-    storage.removeItem(KEY); // not what this page wrote
+    return null;
   }
+}
+
+// What another tab of this page kept since counts here too: is there any?
+function takeOver() {
+  const text = storage?.getItem(KEY) ?? null;
+  if (text === null || text === written) return false;
+  written = text;
+  const kept = listOf(text);
+  if (!kept) return false;
+  const before = clusters ?? makeClusters();
+  actions = kept;
+  groups = closure(actions);
+  unsaved = true;
+  renumber(before);
+  draw();
+  tell(`Answered in another tab: ${plural(actions.length, "step")} in all`);
+  return true;
 }
 
 function notice(text) {

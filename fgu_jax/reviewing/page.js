@@ -99,6 +99,8 @@ $("naming").addEventListener("submit", (event) => {
   event.preventDefault();
   giveName($("name").value.trim());
 });
+// Where files get no storage events, or slept through them: when one comes back to the tab.
+for (const moment of ["storage", "focus", "pageshow"]) window.addEventListener(moment, takeOver);
 window.addEventListener("beforeunload", (event) => {
   if (unsaved && !storage) event.preventDefault();
 });
