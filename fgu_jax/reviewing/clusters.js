@@ -120,7 +120,9 @@ function look(id) {
   opened = id;
   chosen = new Set();
   drawLook();
-  if (!$("look").open) $("look").showModal();
+  if ($("look").open) return;
+  $("told-here").textContent = "";
+  $("look").showModal();
 }
 
 function drawLook() {
@@ -171,7 +173,10 @@ function giveName(name) {
   if (name === cluster.name) return;
   const before = allNames(actions);
   const rows = cluster.named.length ? cluster.named : [typical(cluster)];
-  if (!act({ kind: "name", rows, name })) return;
+  if (!act({ kind: "name", rows, name })) {
+    $("name").value = clusterOf(opened).name;
+    return;
+  }
   const after = new Set(allNames(actions).values());
   const old = new Set(rows.map((row) => before.get(row)));
   const left = [...old].filter((each) => each !== name && after.has(each)).join(" and ");

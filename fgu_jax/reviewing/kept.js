@@ -64,6 +64,7 @@ function notice(text) {
   $("notice").hidden = false;
 }
 
+// In the bar, and in the cluster that is open, as nothing behind it is seen.
 function tell(text) {
-  $("told").textContent = text;
+  $("told").textContent = $("told-here").textContent = text;
 }
