@@ -41,6 +41,10 @@ $("answers").addEventListener("click", (event) => {
   if (button) answer(button.dataset.answer);
 });
 document.addEventListener("keydown", (event) => {
+  if (event.repeat) {
+    if (event.target.matches("button")) event.preventDefault(); // else it is pressed again
+    return;
+  }
   if (event.altKey || $("look").open || event.target.matches("input:not([type=checkbox])")) return;
   const key = event.key.toLowerCase();
   if ((event.ctrlKey || event.metaKey) && key !== "z") return;
