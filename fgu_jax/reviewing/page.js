@@ -1,5 +1,7 @@
 // After all others: what is shown, and what keys and clicks do.
 
+const TYPED = "input[type=search], input[type=text], textarea"; // letters go into these
+
 function draw() {
   $("undo").disabled = !actions.length;
   if ($("clusters").hidden) drawQuestion();
@@ -45,7 +47,7 @@ document.addEventListener("keydown", (event) => {
     if (event.target.matches("button")) event.preventDefault(); // else it is pressed again
     return;
   }
-  if (event.altKey || $("look").open || event.target.matches("input:not([type=checkbox])")) return;
+  if (event.altKey || $("look").open || event.target.matches(TYPED)) return;
   const key = event.key.toLowerCase();
   if ((event.ctrlKey || event.metaKey) && key !== "z") return;
   if (key === "u" || key === "z") {
