@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fgu_jax.clustering.answered import kept_apart, with_their_clusters
-from fgu_jax.clustering.cameras import centred
 from fgu_jax.clustering.confidence import Standing, standing
 from fgu_jax.clustering.copies import copies, links_of_copies
-from fgu_jax.clustering.graph import Graph, graph_of, unit_features
+from fgu_jax.clustering.graph import Graph, compared, graph_of, graph_of_rows
 from fgu_jax.clustering.known import put_beside
 from fgu_jax.clustering.linkage import check_wanted, into
 from fgu_jax.clustering.links import (
@@ -174,9 +173,7 @@ def clustering(
     ``k1`` and ``k2`` are those of ``neighbour_graph``; by the data where not given.
     """
     if tracks is not None:
-        unit = unit_features(features)
-        if cameras is not None:
-            unit = centred(unit, as_labels(cameras, "cameras", len(unit)))
+        unit = compared(features, cameras)
         groups = track_groups(tracks, len(unit))
         must = pairs_of_tracks(must_link, groups, "must_link", apart=False)
         cannot = pairs_of_tracks(cannot_link, groups, "cannot_link", apart=True)
@@ -198,14 +195,12 @@ def clustering(
         return replace(made, labels=made.labels[groups], tracks=groups)
     if max_distance is None and num_clusters is None:
         max_distance = MAX_DISTANCE
-    graph = graph_of(features, k1=k1, k2=k2, cameras=cameras)
-    count = graph.similarities.shape[0]
+    unit = compared(features, cameras)
+    graph = graph_of_rows(unit, k1=k1, k2=k2)
+    count = len(unit)
     check_wanted(count, max_distance, num_clusters)
     must = as_pairs(must_link, "must_link", count)
     cannot = as_pairs(cannot_link, "cannot_link", count)
-    unit = unit_features(features)
-    if cameras is not None:
-        unit = centred(unit, as_labels(cameras, "cameras", count))
     same = copies(unit)
     if known is not None:
         return _beside_known(unit, graph, max_distance, (must, cannot), known, same)

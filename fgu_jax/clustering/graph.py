@@ -101,15 +101,27 @@ def graph_of(
     cameras: ArrayLike | None = None,
 ) -> Graph:
     """``neighbour_graph``, and the k1 and k2 that were used."""
+    return graph_of_rows(compared(features, cameras), k1=k1, k2=k2)
+
+
+def compared(features: ArrayLike, cameras: ArrayLike | None = None) -> np.ndarray:
+    """Float32 [N, D], unit rows: what a graph compares; arguments as its own."""
     unit = unit_features(features)
+    if cameras is None:
+        return unit
+    return centred(unit, as_labels(cameras, "cameras", len(unit)))
+
+
+def graph_of_rows(
+    unit: np.ndarray, *, k1: int | None = None, k2: int | None = None
+) -> Graph:
+    """``graph_of`` rows that ``compared`` gave."""
     count = len(unit)
     for name, value in (("k1", k1), ("k2", k2)):
         if value is not None and not (
             isinstance(value, int | np.integer) and value > 0
         ):
             raise InputError(f"{name}={value!r}: give a whole number, 1 or more")
-    if cameras is not None:
-        unit = centred(unit, as_labels(cameras, "cameras", count))
     if count < 2:
         return Graph(sp.csr_array((count, count), dtype=np.float32), 1, 1, None, 0.0)
     reach = REACH if k1 is None else max(k1, (k2 or 1) - 1)

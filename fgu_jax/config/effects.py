@@ -17,8 +17,9 @@ def ruled_out(config: Config) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, of in TRAITS.items():
         for decides, value in of.unless.items():
-            has = getattr(config, decides)
-            if has != value.value if isinstance(value, Not) else has == value:
+            named = value.value if isinstance(value, Not) else value
+            has_it = getattr(config, decides) == named
+            if has_it != isinstance(value, Not):
                 found.setdefault(decides, []).append(name)
     return dict(sorted(found.items()))
 
