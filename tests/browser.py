@@ -53,6 +53,10 @@ class Browser:
     def open(self, path):
         self._call("POST", f"{self._session}/url", {"url": path.as_uri()})
 
+    def reload(self):
+        """Loads the page anew; returns once it is loaded."""
+        self._call("POST", f"{self._session}/refresh", {})
+
     def run(self, script, *arguments):
         body = {"script": script, "args": list(arguments)}
         return self._call("POST", f"{self._session}/execute/sync", body)

@@ -30,6 +30,21 @@ def ready(browser):
     browser.wait_until("'ready' in document.documentElement.dataset")
 
 
+def reload(browser):
+    """Loads the page anew, with what the browser keeps of it.
+
+    A machine under load had Chromium show a loaded page an empty storage: where what it
+    keeps is another text than before, the page is loaded once more.
+    """
+    kept = "return window.localStorage.getItem(KEY)"
+    before = browser.run(kept)
+    for _ in range(2):
+        browser.reload()
+        ready(browser)
+        if browser.run(kept) == before:
+            return
+
+
 def text(browser, selector):
     return browser.run(
         "return document.querySelector(arguments[0]).innerText", selector

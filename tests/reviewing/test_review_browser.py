@@ -8,7 +8,7 @@ import browser as browsers
 import numpy as np
 import pytest
 from browser import ENTER, ESCAPE
-from review_page import CLUSTERS, PICTURES, open_page, ready, saved, text
+from review_page import CLUSTERS, PICTURES, open_page, reload, saved, text
 
 from fgu_jax.runs.answers import Answers, read_answers
 
@@ -37,8 +37,7 @@ def test_it_asks_by_key_and_by_button_and_takes_back(opened, images, tmp_path):
 
 def test_it_ends_and_goes_on_after_a_reload(opened):
     opened.keys("s", "d", "k", "k")
-    opened.run("location.reload()")
-    ready(opened)
+    reload(opened)
     # The third is answered, too: 0 is 4, and 4 is not 8.
     assert "4 answered, 1 known from other answers, 3 left" in text(opened, "#count")
     assert "4 steps kept in this browser" in text(opened, "#told")
@@ -184,8 +183,7 @@ def test_without_storage_it_works_and_says_so(browser, review, images, tmp_path)
 
 def test_what_another_page_kept_does_no_harm(opened):
     opened.run("localStorage.setItem(KEY, '[{\"kind\":')")
-    opened.run("location.reload()")
-    ready(opened)
+    reload(opened)
     assert "0 answered, 8 left" in text(opened, "#count")
 
 

@@ -4,7 +4,7 @@ import json
 
 import browser as browsers
 import pytest
-from review_page import CLUSTERS, ready, saved, text
+from review_page import CLUSTERS, ready, reload, saved, text
 
 from fgu_jax.runs.answers import read_answers
 
@@ -69,8 +69,7 @@ def test_an_answer_shows_in_the_other_tab_and_none_is_lost(
     browser.keys("u", "u", "u")
     tabs()
     wait_for(browser, TOLD.format("1 step"))
-    browser.run("location.reload()")
-    ready(browser)
+    reload(browser)
     assert "1 answered" in text(browser, "#count")
 
 
@@ -104,8 +103,7 @@ def test_what_another_tab_kept_is_taken_over_before_an_answer(opened, images, tm
     found = read_answers(saved(opened, tmp_path), images.names)
     assert found.same.tolist() == [[4, 8]]
     assert found.apart.tolist() == [[0, 4]]
-    opened.run("location.reload()")
-    ready(opened)
+    reload(opened)
     assert "2 answered" in text(opened, "#count")
 
 
@@ -144,6 +142,5 @@ def test_what_no_page_wrote_takes_nothing_away(opened, kept):
         opened.run("localStorage.setItem(KEY, arguments[0])", kept)
     opened.keys("d")
     assert "2 answered" in text(opened, "#count")
-    opened.run("location.reload()")
-    ready(opened)
+    reload(opened)
     assert "2 answered" in text(opened, "#count")
