@@ -196,12 +196,14 @@ def clustering(
     if max_distance is None and num_clusters is None:
         max_distance = MAX_DISTANCE
     unit = compared(features, cameras)
+    same = copies(unit)
     graph = graph_of_rows(unit, k1=k1, k2=k2)
+    if graph.rest is not None:
+        unit = graph.rest
     count = len(unit)
     check_wanted(count, max_distance, num_clusters)
     must = as_pairs(must_link, "must_link", count)
     cannot = as_pairs(cannot_link, "cannot_link", count)
-    same = copies(unit)
     if known is not None:
         return _beside_known(unit, graph, max_distance, (must, cannot), known, same)
     of_graph = functools.partial(

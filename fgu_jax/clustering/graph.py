@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from fgu_jax.clustering import approximate
 from fgu_jax.clustering.cameras import centred
+from fgu_jax.clustering.crossed import crossed
 from fgu_jax.clustering.encoding import encode, shared_graph
 from fgu_jax.clustering.neighbours import nearest_lists, on_cpu
 from fgu_jax.clustering.scale import REACH, pictures_alike
@@ -37,6 +38,9 @@ class Graph:
       step: how high that step is; 0 where ``k1`` was given.
       recall: share of the true neighbours that were found: 1 but for very many images
         on a CPU (``approximate``).
+      crossed: how many pictures at a time had something in common that individuals
+        cross, as they cross cameras; None for none, or where ``k1`` was given.
+      rest: float32 [N, D], the rows without it, which were compared; None for none.
     """
 
     similarities: sp.csr_array
@@ -45,6 +49,8 @@ class Graph:
     alike: float | None
     step: float
     recall: float = 1.0
+    crossed: float | None = None
+    rest: np.ndarray | None = None
 
 
 def neighbour_graph(
@@ -65,7 +71,8 @@ def neighbour_graph(
     Where ``k1`` is not given it comes from the data: 1.15 times the pictures that an
     individual has by ``pictures_alike``, but no more than 100, which serve individuals
     with hundreds; 23 where no step is seen (below 1,500 images fewer, down to 6, and
-    below 25 images about the root of their number).
+    below 25 images about the root of their number). What hundreds have in common and
+    individuals cross, as they cross cameras, is taken out first (``crossed``).
 
     Args:
       features: float [N, D], of any length; compared at unit length, in float32.
@@ -127,8 +134,12 @@ def graph_of_rows(
     reach = REACH if k1 is None else max(k1, (k2 or 1) - 1)
     lists, recall = _lists(unit, min(reach, count - 1))
     alike, step = None, 0.0
+    common, rest = None, None
     if k1 is None:
-        alike, step = pictures_alike(unit, lists, lambda *of: _lists(*of)[0])
+        alike, step = pictures_alike(unit, lists, _nearest)
+        if found := crossed(unit, lists, (alike, step), _nearest):
+            common = alike
+            rest, lists, alike, step = found
         # A few images hold no large groups.
         few = max(_FEW, count // _INDIVIDUALS)
         usual = min(_USUAL, few, math.isqrt(count))
@@ -136,8 +147,9 @@ def graph_of_rows(
     k1 = min(int(k1), lists.shape[1] - 1)
     k2 = max(1, round(_AVERAGED * k1)) if k2 is None else int(k2)
     k2 = min(k2, lists.shape[1])
-    encoding = encode(unit, lists, k1, k2)
-    return Graph(shared_graph(encoding), k1, k2, alike, step, recall)
+    encoding = encode(unit if rest is None else rest, lists, k1, k2)
+    graph = shared_graph(encoding)
+    return Graph(graph, k1, k2, alike, step, recall, common, rest)
 
 
 def _lists(unit: np.ndarray, reach: int) -> tuple[np.ndarray, float]:
@@ -145,6 +157,10 @@ def _lists(unit: np.ndarray, reach: int) -> tuple[np.ndarray, float]:
     if len(unit) >= approximate.FROM and on_cpu() and approximate.installed():
         return approximate.approximate_lists(unit, reach)
     return nearest_lists(unit, reach), 1.0
+
+
+def _nearest(unit: np.ndarray, reach: int) -> np.ndarray:
+    return _lists(unit, reach)[0]
 
 
 def unit_features(features: ArrayLike) -> np.ndarray:

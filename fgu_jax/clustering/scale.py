@@ -20,7 +20,8 @@ _FEWEST = 60  # images, of which nothing would be seen
 _FAR = REACH // 8  # up to here the look before has seen all steps
 _FAR_HEIGHT = 0.1  # what is no individual shows up to 0.04 on weak features
 _FAR_SAMPLE = 1024
-_EDGE = 0.45 * REACH
+EDGE = 0.45 * REACH
+"""Up to here a look places its steps well."""
 _OTHER = 1.5  # times as many pictures are another step
 _SAMPLE = 4096  # images that are looked at: enough for two decimals
 _ERRORS = 1.5  # times 1 / sqrt(images): three standard errors of a mean share
@@ -60,7 +61,7 @@ def pictures_alike(
             finer = found[-1][0] or 0.0
             # Nearly the same place again is less exactly seen than before, but where
             # that look ended.
-            ended = _EDGE * times / _THINNED
+            ended = EDGE * times / _THINNED
             if alike * times > _OTHER * finer or finer > ended:
                 found.append((alike * times, step))
         times *= _THINNED

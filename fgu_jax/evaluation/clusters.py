@@ -141,6 +141,11 @@ def lines(made: Clustering, scores: ClusterScores | None) -> list[str]:
         f"{made.standing.confidence.mean():.2f}",
         f"about {counted(number, 'individual')}, {low:,} to {high:,}",
     ]
+    if graph.crossed is not None:
+        said.append(
+            f"some {graph.crossed:,.0f} pictures at a time have something in common "
+            "that individuals cross, as they cross cameras: it was taken out"
+        )
     if scores is not None:
         said.append(
             f"against {scores.num_identities:,} identities: ARI {scores.ari:.3f}, "
