@@ -115,11 +115,12 @@ class Config:
         group="Network",
     )
     init: str = _host("imagenet", "imagenet, random, or a path to weights")
-    image_shape: Literal["given", "data", "start"] = _data(
+    image_shape: Literal["given", "data", "start", "start_network"] = _data(
         "given",
         "given: image_height x image_width; data: as many pixels, in the proportions "
         "of the training images; start: about as many, a multiple of the size of the "
-        "run in init, whose network it is",
+        "run in init, whose network it is; start_network: its network, at the size "
+        "given",
     )
     image_height: int = _network(384, "pixels", least=16, of="network untrained")
     image_width: int = _network(128, "pixels", least=16, of="network untrained")

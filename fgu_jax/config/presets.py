@@ -5,6 +5,7 @@ from typing import Any
 
 from fgu_jax.config import FIELDS, Config, methods
 from fgu_jax.config.effects import refuse_without_effect
+from fgu_jax.config.fields import fields_of
 from fgu_jax.config.values import parse_value
 from fgu_jax.data.published import command_name
 from fgu_jax.errors import InputError
@@ -166,6 +167,9 @@ _BY_DATASET: dict[str, dict[str, Any]] = {
 }
 
 
+_SIZE = frozenset(["image_height", "image_width"])
+
+
 def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Config:
     """A configuration: the preset's values, the dataset's, the method's, the overrides.
 
@@ -201,8 +205,11 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
     method = given.get("method", Config.method)
     methods.refuse_unused(method, given)
     base = _base(preset, method)
-    if {"image_height", "image_width"} & given.keys():
-        base = {**base, "image_shape": "given"}
+    of_start = base.get("image_shape") == "start"
+    if of_start:
+        _refuse_network(preset, given)
+    if _SIZE & given.keys():
+        base = {**base, "image_shape": "start_network" if of_start else "given"}
     config = Config(
         **{
             **base,
@@ -213,6 +220,17 @@ def resolve(overrides: Mapping[str, Any], *, source: str = "command line") -> Co
     )
     refuse_without_effect(config, given)
     return config
+
+
+def _refuse_network(preset: str, given: Mapping[str, Any]) -> None:
+    """Refuses fields of the network beside a preset that takes it from a run."""
+    wrong = [name for name in fields_of("network") if name in given.keys() - _SIZE]
+    if wrong:
+        what = ", ".join(f"{name} is {given[name]!r}" for name in wrong)
+        raise InputError(
+            f"{what}, and the network of preset {preset!r} is that of the run in init: "
+            f"leave {'it' if len(wrong) == 1 else 'them'} out"
+        )
 
 
 def _base(preset: str, method: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def shaped(config: Config, data: Any, console: Console) -> tuple[Config, Any]:
     """
     if config.image_shape == "given":
         return config, data
-    if config.image_shape == "start":
+    if config.image_shape in ("start", "start_network"):
         return _as_start(config, console), data
     if data is None or isinstance(data, Dataset):
         with bar(console) as progress:
@@ -81,26 +81,30 @@ def _as_start(config: Config, console: Console) -> Config:
     path = Path(config.init).expanduser() / "config.json"
     if not path.is_file():
         raise InputError(
-            f"image_shape is 'start', and init is {short(config.init)}, which is no "
-            "run's folder: give --init=RUN"
+            f"image_shape is {config.image_shape!r}, and init is "
+            f"{short(config.init)}, which is no run's folder: give --init=RUN"
         )
     start = values.load(path)
     area = start.image_height * start.image_width
     times = max(1, round(math.sqrt(config.image_height * config.image_width / area)))
+    size = times * start.image_height, times * start.image_width
+    as_told = f"{times} times those of {config.init}"
+    if config.image_shape == "start_network":
+        size, as_told = (config.image_height, config.image_width), "as given"
     of_network = {name: getattr(start, name) for name in fields_of("network")}
     found = dataclasses.replace(
         config,
         **of_network
         | {
             "image_shape": "given",
-            "image_height": times * start.image_height,
-            "image_width": times * start.image_width,
+            "image_height": size[0],
+            "image_width": size[1],
         },
     )
     console.print(
         f"images are resized to {found.image_height} x {found.image_width} (height x "
-        f"width), {times} times those of {config.init}; its {found.backbone}, "
-        f"{found.num_patches} patches",
+        f"width), {as_told}; {config.init}'s {found.backbone}, {found.num_patches} "
+        "patches",
         markup=False,
     )
     return found

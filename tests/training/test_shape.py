@@ -151,6 +151,23 @@ def test_larger_is_laptop_at_twice_the_height_and_width(folder):
     assert (given.image_height, given.image_width) == (256, 128)
 
 
+def test_larger_at_a_given_size_takes_the_network_all_the_same(tmp_path):
+    of_run = {"backbone": "resnet_tiny", "pooling": "gem", "num_patches": 2}
+    start = presets.resolve({"preset": "tuned", **of_run})
+    (tmp_path / "config.json").write_text(start.to_json())
+    asked = {"preset": "larger", "init": str(tmp_path), "image_height": 192}
+    console = Console(record=True, width=500)
+    found, _ = shaped(presets.resolve(asked), None, console)
+    assert {name: getattr(found, name) for name in of_run} == of_run
+    assert (found.image_height, found.image_width) == (192, 128)
+    assert found.image_shape == "given"
+    told = console.export_text()
+    assert f"192 x 128 (height x width), as given; {tmp_path}'s resnet_tiny" in told
+    for more in ({}, {"image_height": 128}):
+        with pytest.raises(InputError, match="pooling is 'mean', and the network of"):
+            presets.resolve({"preset": "larger", "pooling": "mean", **more})
+
+
 def test_paper_and_tuned_have_the_size_that_they_had():
     for preset in ("paper", "tuned", "quick"):
         assert presets.resolve({"preset": preset}).image_shape == "given"
