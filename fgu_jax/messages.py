@@ -30,8 +30,18 @@ def counted(count: int, what: str) -> str:
 
 
 def nearest(name: Any, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known name that looks most like ``name``, if one does."""
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
+    """The known name that looks most like ``name`` or has its initials, if one does.
+
+    >>> nearest("learnin_rate", ["lr_drop_epoch", "learning_rate"])
+    'learning_rate'
+    >>> nearest("lr", ["lr_drop_epoch", "learning_rate"])
+    'learning_rate'
+    """
+    known = list(known)
+    short_for = [n for n in known if "".join(w[:1] for w in n.split("_")) == name]
+    if len(str(name)) > 1 and short_for:
+        return short_for[0]
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=cutoff)
     return near[0] if near else None
 
 

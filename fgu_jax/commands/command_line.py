@@ -50,13 +50,14 @@ class Parser(argparse.ArgumentParser):
 
     def _unrecognised(self, argument: str) -> str:
         flag = argument.split("=")[0]
-        known = [flag for action in self._actions for flag in action.option_strings]
-        near = nearest(flag.replace("-", "_"), known, cutoff=0.5)
-        near = near or nearest(flag, known)
+        known = [text for action in self._actions for text in action.option_strings]
+        known = [text[2:] for text in known if text.startswith("--")]
+        name = flag.lstrip("-")
+        near = nearest(name.replace("-", "_"), known) or nearest(name, known)
         if not flag.startswith("-"):
             return f"unexpected argument {argument!r}: flags are --name=value"
         if near:
-            return f"unknown field {flag}: did you mean {near}?"
+            return f"unknown field {flag}: did you mean --{near}?"
         return f"unknown field {flag}: --help lists all"
 
 

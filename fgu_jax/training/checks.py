@@ -119,8 +119,38 @@ def _batch_that_fits(config: Config, num_images: int) -> str:
 def doubts(config: Config, num_images: int) -> list[str | None]:
     """Warnings, a line each, of what will not be as it was asked for."""
     if config.method == SUPERVISED:
-        return []
-    return [never_merges(config), fewer_groups(config, num_images)]
+        return [nothing_moves(config)]
+    return [
+        nothing_moves(config),
+        memory_stays(config),
+        never_merges(config),
+        fewer_groups(config, num_images),
+    ]
+
+
+def nothing_moves(config: Config) -> str | None:
+    """A warning, in one line, where the rates of all layers are 0.
+
+    >>> nothing_moves(Config(learning_rate=0.0))
+    'learning_rate is 0: no weight will change; give one above 0 to learn'
+    >>> nothing_moves(Config(learning_rate=0.0, head_learning_rate=0.01))
+    """
+    if not config.epochs or config.learning_rate or config.head_learning_rate:
+        return None
+    return "learning_rate is 0: no weight will change; give one above 0 to learn"
+
+
+def memory_stays(config: Config) -> str | None:
+    """A warning, in one line, where no image of a batch reaches V and W.
+
+    >>> memory_stays(Config(memory_rate=0.0))
+    'memory_rate is 0: rows of V stay as they are from one regrouping to the next'
+    """
+    if not config.epochs or config.memory_rate or not config.learns_clusters:
+        return None
+    return (
+        "memory_rate is 0: rows of V stay as they are from one regrouping to the next"
+    )
 
 
 def never_merges(config: Config) -> str | None:

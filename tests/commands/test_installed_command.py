@@ -47,6 +47,10 @@ def test_help_has_a_line_for_each_command(capsys):
             ["train", "--bach_size=3"],
             "fgu-jax train: unknown field --bach_size: did you mean --batch_size?\n",
         ),
+        (
+            ["train", "--lr=0.1"],
+            "fgu-jax train: unknown field --lr: did you mean --learning_rate?\n",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(capsys, arguments, said):

@@ -107,3 +107,24 @@ def test_a_run_that_will_never_merge_is_told_of(changes, said):
         checks.never_merges(presets.resolve({"preset": "quick-2026-11"} | changes))
         == said
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate is 0: no weight will change"),
+        ({"learning_rate": 0.0, "head_learning_rate": 0.1}, None),
+        ({"learning_rate": 0.0, "method": "supervised"}, "learning_rate is 0"),
+        ({"learning_rate": 0.0, "epochs": 0}, None),
+        ({"memory_rate": 0.0}, "memory_rate is 0: rows of V stay as they are"),
+        ({"memory_rate": 0.0, "method": "paul"}, None),
+        ({}, None),
+    ],
+)
+def test_rates_of_zero_are_told_of(changes, said):
+    config = presets.resolve({"preset": "quick", "dataset": "synthetic"} | changes)
+    lines = [line for line in checks.doubts(config, 1000) if line]
+    if said is None:
+        assert not lines
+    else:
+        assert [line.startswith(said) for line in lines] == [True]
