@@ -15,6 +15,7 @@ import numpy as np
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 from fgu_jax.parallel import processes
+from fgu_jax.training.regrouping import Refused
 from fgu_jax.training.state import TrainState
 
 # A cluster is large only beside the others: of 5 clusters one may well hold a third.
@@ -108,7 +109,12 @@ def _live_rows(config: Config, state: TrainState) -> tuple[int, int]:
 
 
 def check(
-    config: Config, state: TrainState, record: dict, history: list[dict]
+    config: Config,
+    state: TrainState,
+    record: dict,
+    history: list[dict],
+    *,
+    refused: Refused | None = None,
 ) -> list[str]:
     """What is wrong after an epoch or before the first, a line each: what to try.
 
@@ -118,8 +124,9 @@ def check(
     Args:
       config: the run's; ``watch`` says what to do.
       state: after the epoch.
-      record: the epoch's, with ``figures``; ``merged`` false: it got no other clusters.
+      record: the epoch's, with ``figures``.
       history: the records before, from epoch 0; none at epoch 0 itself.
+      refused: why new clusters were not taken, where they were not.
 
     Returns:
       Warnings; none with ``watch=off``.
@@ -138,7 +145,7 @@ def check(
     return [
         f"epoch {record['epoch']}: {complaint}"
         for complaint in (
-            _not_regrouped(config, record),
+            _not_regrouped(config, record, refused),
             _few_clusters(config, record, before),
             _large_cluster(config, record, before),
             _collapse(config, record, before, first),
@@ -157,15 +164,16 @@ def _when(record: dict) -> str:
     )
 
 
-def _not_regrouped(config: Config, record: dict) -> str | None:
-    if record.get("merged", True):
+def _not_regrouped(config: Config, record: dict, refused: Refused | None) -> str | None:
+    if refused is None:
         return None
-    found, mend = "", _smaller_distance(config, record)
-    if config.alone == "left_out":
-        found, mend = ", or each alone", "another max_distance, or alone=kept"
+    if refused == "together":
+        found, mend = "all images were in one cluster", _smaller_clusters
+    else:
+        found, mend = "no image was in a cluster with another", _larger_clusters
     return (
-        f"all images were in one cluster{found}: the {record['clusters']} clusters "
-        f"before stay; try {mend}"
+        f"{found}: the {record['clusters']} clusters before stay; "
+        f"{mend(config, record)}"
     )
 
 
@@ -212,9 +220,22 @@ def _smaller_clusters(config: Config, record: dict) -> str:
     return f"try {less}"
 
 
+def _larger_clusters(config: Config, record: dict) -> str:
+    """What to try where no cluster has two images, by how clusters are made."""
+    if config.clustering == "kmeans":
+        return "try fewer kmeans_clusters"
+    if config.distance == "jaccard":
+        return "try a larger max_distance" + _or_last(config, record)
+    return "try a larger merge_fraction"
+
+
 def _smaller_distance(config: Config, record: dict) -> str:
+    return "a smaller max_distance" + _or_last(config, record)
+
+
+def _or_last(config: Config, record: dict) -> str:
     opened = config.merges_up_to(record["epoch"]) > config.max_distance
-    return "a smaller max_distance" + (" or last_max_distance" if opened else "")
+    return " or last_max_distance" if opened else ""
 
 
 def _collapse(config: Config, record: dict, before: dict, first: dict) -> str | None:

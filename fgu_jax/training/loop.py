@@ -25,6 +25,8 @@ from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import bar
 from fgu_jax.training import baselines, health
 from fgu_jax.training.finish import Run, finish
+from fgu_jax.training.regrouping import Refused
+from fgu_jax.training.sampling import small_clusters
 from fgu_jax.training.session import Session, open_session
 from fgu_jax.training.shape import shaped
 from fgu_jax.training.start import first_variables
@@ -124,18 +126,20 @@ def first_state(session: Session) -> TrainState:
             independence=config.distance_gap > 0,
             on_host=config.shard_tables,
         )
-        merged = True
+        refused = None
         if config.regroups_after(0):
-            alone = state.labels  # and not the tables: nothing else holds them
-            state = session.regrouped(state, features, epoch=0)
-            merged = state.labels is not alone
+            state, refused = session.regrouped(state, features, epoch=0)
             session.spent["regrouping"] = time.perf_counter() - started
         state = session.place(state)
         record: dict = {"epoch": 0, "clusters": int(state.num_clusters)}
         record |= health.figures(config, state)
         record |= session.judge.histogram()
         record |= session.judge.network(embed)
-    _watch(session, state, record | {"merged": merged})
+    _watch(session, state, record, refused)
+    if config.images_a_cluster and config.epochs:
+        note = small_clusters(jax.device_get(state.labels), config.images_a_cluster)
+        if note:
+            tracker.console.print(note, markup=False)
     tracker.epoch(record, {})
     announce(tracker.console, config, record)
     if config.epochs == 0:
@@ -168,11 +172,13 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
         session.embed.network(result(state))
         embed = functools.partial(session.embed, progress=progress)
         record = {"epoch": epoch} | session.means(epoch, state)
+        refused = None
         if config.regroups_after(epoch):
             # Labels, V and c all come from this one pass over the images.
-            before = state
-            state = session.regrouped(state, embed(session.images), epoch=epoch)
-            record["merged"] = state is not before
+            state, refused = session.regrouped(
+                state, embed(session.images), epoch=epoch
+            )
+            record["merged"] = refused is None
         elif config.centres == "epoch":
             state = session.place(with_centres(state, embed(session.images)[0]))
         sums = zero_sums(state.cluster_memory.dtype)
@@ -184,7 +190,7 @@ def one_epoch(session: Session, epoch: int, state: TrainState) -> TrainState:
         if config.evaluates_after(epoch):
             record |= judge.network(embed)
     times.append(time.perf_counter())
-    _keep(session, state, record, times)
+    _keep(session, state, record, refused, times)
     give_back()
     return state
 
@@ -222,26 +228,35 @@ def _stop_if_asked(session: Session, state: TrainState, within: int) -> None:
         raise Stopped(stop.signum)
 
 
-def _watch(session: Session, state: TrainState, record: dict) -> None:
+def _watch(
+    session: Session, state: TrainState, record: dict, refused: Refused | None
+) -> None:
     """Tells of what is wrong, or stops the run for it, as ``config.watch`` says."""
-    epoch, tracker = record["epoch"], session.tracker
-    for warning in health.check(session.config, state, record, tracker.history):
+    epoch, tracker, config = record["epoch"], session.tracker, session.config
+    history = tracker.history
+    for warning in health.check(config, state, record, history, refused=refused):
         if session.record is not None:
             session.record.warn(epoch, warning)
-        if session.config.watch == "stop":
+        if config.watch == "stop":
             stays = "; the last checkpoint stays" if epoch > 0 else ""
             raise InputError(f"{warning}{stays}")
         tracker.console.print(f"warning: {warning}", markup=False)
 
 
-def _keep(session: Session, state: TrainState, record: dict, times: list) -> None:
+def _keep(
+    session: Session,
+    state: TrainState,
+    record: dict,
+    refused: Refused | None,
+    times: list,
+) -> None:
     """Watches, writes and shows an epoch's record, and saves the state where it is due.
 
     ``times`` are those of its start and of the ends of training, merge, evaluation.
     """
     config, tracker, stop = session.config, session.tracker, session.stop
     epoch = record["epoch"]
-    _watch(session, state, record)
+    _watch(session, state, record, refused)
     train, merge, evaluate = (b - a for a, b in itertools.pairwise(times))
     timings = {
         "train_seconds": train,

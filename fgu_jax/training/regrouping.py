@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,21 @@ class Grouped(NamedTuple):
     independence: np.float32 = np.float32(np.nan)
 
 
+Refused = Literal["together", "alone"]
+
+
+class Regrouped(NamedTuple):
+    """What came of new clusters.
+
+    Attributes:
+      state: of the next epochs; the one before where they were not taken.
+      refused: why not, of ``nothing_to_learn_from``; or none.
+    """
+
+    state: TrainState
+    refused: Refused | None = None
+
+
 def regroup(
     config: Config,
     state: TrainState,
@@ -56,11 +71,11 @@ def regroup(
     views: tuple[np.ndarray, ...] = (),
     made: np.ndarray | None = None,
     together: Together = NOTHING,
-) -> TrainState:
+) -> Regrouped:
     """The state of the next epochs, placed: labels, V and c all come from one pass.
 
     Clusters to learn nothing from are not taken: all images in one, or none that
-    holds two where those alone are left out. The state is then the one before.
+    holds two. The state is then the one before.
 
     Args:
       config: says how: ``clustering``, ``memory_at_merge`` and what belongs to them.
@@ -87,8 +102,9 @@ def regroup(
         together=together,
         independence=state.independence,
     )
-    if labels.max() < 1:
-        return state
+    refused = nothing_to_learn_from(labels)
+    if refused:
+        return Regrouped(state, refused)
     if state.independence is not None:
         state = state.replace(independence=jnp.asarray(independence))
     of_images = config.memory_rows == "images"
@@ -109,7 +125,25 @@ def regroup(
         state = with_patch_clusters(state, patches)
     if config.refines:
         state = state.replace(agreement=_agreement(features, views))
-    return place_state(state, mesh, shard_tables=config.shard_tables)
+    return Regrouped(place_state(state, mesh, shard_tables=config.shard_tables))
+
+
+def nothing_to_learn_from(labels: np.ndarray) -> Refused | None:
+    """Whether images are all in one cluster or each alone, or none of both.
+
+    Args:
+      labels: int32 [N], dense; -1: in no cluster.
+
+    >>> nothing_to_learn_from(np.array([0, 0, 0, -1]))
+    'together'
+    >>> nothing_to_learn_from(np.array([0, -1, 1, 2]))
+    'alone'
+    >>> nothing_to_learn_from(np.array([0, 0, 1, -1]))
+    """
+    sizes = np.bincount(labels[labels >= 0], minlength=1)
+    if sizes.max() < 2:
+        return "alone"
+    return "together" if len(sizes) < 2 else None
 
 
 def new_clusters(

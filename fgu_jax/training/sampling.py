@@ -92,6 +92,24 @@ def clusters_order(
     return np.array(order, np.int32).reshape(steps, batch_size)
 
 
+def small_clusters(labels: np.ndarray, per_cluster: int) -> str | None:
+    """A note, in one line, where most clusters have fewer than K images to give.
+
+    >>> small_clusters(np.array([0, 0, 0, 0, 1, 2, -1]), 4)
+    '2 of 3 clusters have fewer than the 4 images that a batch takes of each: theirs \
+come into it more than once'
+    >>> small_clusters(np.array([0, 0, 1, 1, 2]), 2)
+    """
+    sizes = np.bincount(labels[labels >= 0])
+    small = np.count_nonzero(sizes < per_cluster)
+    if 2 * small <= len(sizes):
+        return None
+    return (
+        f"{small:,} of {len(sizes):,} clusters have fewer than the {per_cluster} images "
+        "that a batch takes of each: theirs come into it more than once"
+    )
+
+
 def _of_one(
     draw: np.random.Generator,
     rows: np.ndarray,

@@ -36,7 +36,7 @@ from fgu_jax.training.estimate import Estimate
 from fgu_jax.training.images import About, Opened, fingerprint, known_of, open_data
 from fgu_jax.training.optimizer import make_optimizer, rate_schedule
 from fgu_jax.training.placement import place_state, with_whole_tables
-from fgu_jax.training.regrouping import regroup
+from fgu_jax.training.regrouping import Regrouped, regroup
 from fgu_jax.training.state import Stepped, TrainState, exchanged
 from fgu_jax.training.stopping import StopRequest
 from fgu_jax.training.together import Together
@@ -140,7 +140,7 @@ class Session:
 
     def regrouped(
         self, state: TrainState, features: tuple[np.ndarray, np.ndarray], epoch: int
-    ) -> TrainState:
+    ) -> Regrouped:
         """The state, placed, with the clusters that follow this epoch: ``regroup``."""
         return regroup(
             self.config,

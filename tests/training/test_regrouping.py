@@ -258,40 +258,60 @@ def test_an_image_of_no_cluster_brings_its_feature_to_the_memory():
     np.testing.assert_allclose(merged.cluster_memory[:2], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("found", [[-1] * N, [0] * N, [0] * 5 + [-1] * (N - 5)])
-def test_clusters_to_learn_nothing_from_are_not_taken(found, monkeypatch):
-    """Each image alone and left out; all of them, or all that are kept, in one."""
+@pytest.mark.parametrize(
+    ("found", "refused"),
+    [
+        ([-1] * N, "alone"),  # and left out
+        ([*range(N)], "alone"),  # and kept
+        ([0, -1, *range(1, N - 1)], "alone"),
+        ([0] * N, "together"),
+        ([0] * 5 + [-1] * (N - 5), "together"),
+        ([0, 0, *range(1, N - 1)], None),
+    ],
+)
+def test_clusters_to_learn_nothing_from_are_not_taken(found, refused, monkeypatch):
     labels = np.array(found, np.int32)
     monkeypatch.setattr(regrouping, "new_clusters", lambda *_, **__: (labels, 0))
     x = _features()
     before = _state(np.arange(N, dtype=np.int32) // 2, x)
     after = regrouping.regroup(JACCARD, before, (x, x[None]), make_mesh(1), epoch=1)
-    assert after is before
+    assert after.refused == refused
+    assert (after.state is before) == (refused is not None)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "smaller", "larger"),
     [
-        (
-            {"alone": "left_out"},
-            "in one cluster, or each alone: the 9 clusters before stay; try another "
-            "max_distance, or alone=kept",
-        ),
-        ({}, "in one cluster: the 9 clusters before stay; try a smaller max_distance"),
+        ({}, "a smaller max_distance", "a larger max_distance"),
         (
             {"last_max_distance": 0.8, "merge_start": 0},
-            "in one cluster: the 9 clusters before stay; try a smaller max_distance or "
-            "last_max_distance",
+            "a smaller max_distance or last_max_distance",
+            "a larger max_distance or last_max_distance",
+        ),
+        (
+            {"clustering": "kmeans", "merge_from": "clusters"},
+            "more kmeans_clusters",
+            "fewer kmeans_clusters",
+        ),
+        (
+            {"distance": "euclid", "merge_criterion": "average"},
+            "a smaller merge_fraction or an earlier merge_stop",
+            "a larger merge_fraction",
         ),
     ],
 )
-def test_a_regrouping_that_was_not_taken_is_told_of(changes, said):
+def test_a_regrouping_that_was_not_taken_is_told_of(changes, smaller, larger):
     config = dataclasses.replace(JACCARD, **changes)
     record = {"epoch": 3, "clusters": 9, "spread": 1.0, "patch_spread": 1.0}
     record["largest_cluster"] = 0.1
-    told = health.check(config, _sound(), record | {"merged": False}, [])
-    assert told == [f"epoch 3: all images were {said}"]
-    assert health.check(config, _sound(), record | {"merged": True}, []) == []
+    stay = "the 9 clusters before stay; try"
+    for refused, said in {
+        "together": [f"all images were in one cluster: {stay} {smaller}"],
+        "alone": [f"no image was in a cluster with another: {stay} {larger}"],
+        None: [],
+    }.items():
+        told = health.check(config, _sound(), record, [], refused=refused)
+        assert told == [f"epoch 3: {line}" for line in said]
 
 
 def _sound():
@@ -324,7 +344,8 @@ def test_a_memory_of_images_is_compared_and_stays():
     config = dataclasses.replace(
         JACCARD, memory_rows="images", merge_features="memory", patch_weight=0.0
     )
-    after = regrouping.regroup(config, before, (x, x[None]), make_mesh(1), epoch=1)
+    regrouped = regrouping.regroup(config, before, (x, x[None]), make_mesh(1), epoch=1)
+    after = regrouped.state
     np.testing.assert_array_equal(after.labels, _new(JACCARD, memory))
     np.testing.assert_array_equal(after.cluster_memory, memory)
     means = clustering.means.cluster_centres(x, np.asarray(after.labels), rows=N)

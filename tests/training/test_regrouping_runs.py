@@ -74,7 +74,8 @@ def test_a_run_of_all_of_it_resumes_bit_for_bit(dataset, tmp_path):
     ("made", "said"),
     [
         ([0] * 12 + [*range(12)], "one of 12 clusters holds 54% of the images"),
-        ([0] * 24, "all images were in one cluster, or each alone: the 24 clusters"),
+        ([0] * 24, "all images were in one cluster: the 24 clusters"),
+        ([*range(24)], "no image was in a cluster with another: the 24 clusters"),
     ],
 )
 def test_the_watch_looks_before_the_first_epoch(

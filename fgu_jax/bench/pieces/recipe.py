@@ -132,7 +132,7 @@ def _regrouped(config, variables, features, view, mesh):
         patches=features[1],
         seed=0,
     )
-    return regroup(config, state, features, mesh, epoch=0, views=(view,))
+    return regroup(config, state, features, mesh, epoch=0, views=(view,)).state
 
 
 def _ours(start: Start, mesh):
@@ -151,7 +151,9 @@ def _ours(start: Start, mesh):
         steps = int(state.step) - steps
         loss = float(state.sums["loss"] - before) / steps
         features = embedding(result(state), images)
-        state = regroup(config, state, features, mesh, epoch=epoch, views=(start.view,))
+        views = (start.view,)
+        found = regroup(config, state, features, mesh, epoch=epoch, views=views)
+        state = found.state
         held[:] = state, epoch
         return loss, int(state.num_clusters)
 
