@@ -7,6 +7,7 @@ import jax
 
 from fgu_jax.config import Config
 from fgu_jax.config.presets import ON_CPU
+from fgu_jax.messages import counted
 from fgu_jax.progress import Progress
 
 _SECONDS = 6.0  # of steps, once the first is compiled
@@ -75,8 +76,8 @@ class Estimate:
         between = (self._regrouping or 0.0) * regroupings
         seconds = a_step * (len(to_come) * total - done) + between
         said = (
-            f"about {duration(seconds)} to go here: {len(to_come)} epochs of {total} "
-            f"steps of {a_step:.2g} s"
+            f"about {duration(seconds)} to go here: {counted(len(to_come), 'epoch')} "
+            f"of {counted(total, 'step')} of {a_step:.2g} s"
         )
         if between:
             said += f", {duration(between)} of it for new clusters"

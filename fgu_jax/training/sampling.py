@@ -105,8 +105,8 @@ come into it more than once'
     if 2 * small <= len(sizes):
         return None
     return (
-        f"{small:,} of {len(sizes):,} clusters have fewer than the {per_cluster} images "
-        "that a batch takes of each: theirs come into it more than once"
+        f"{small:,} of {len(sizes):,} clusters have fewer than the {per_cluster} "
+        "images that a batch takes of each: theirs come into it more than once"
     )
 
 
