@@ -15,7 +15,7 @@ import numpy as np
 from fgu_jax.config import Config
 from fgu_jax.errors import InputError
 from fgu_jax.parallel import processes
-from fgu_jax.training.regrouping import Refused
+from fgu_jax.training.left_out import Refused
 from fgu_jax.training.state import TrainState
 
 # A cluster is large only beside the others: of 5 clusters one may well hold a third.

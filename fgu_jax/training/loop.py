@@ -25,7 +25,7 @@ from fgu_jax.parallel.mesh import replicate
 from fgu_jax.progress import bar
 from fgu_jax.training import baselines, health
 from fgu_jax.training.finish import Run, finish
-from fgu_jax.training.regrouping import Refused
+from fgu_jax.training.left_out import Refused
 from fgu_jax.training.sampling import small_clusters
 from fgu_jax.training.session import Session, open_session
 from fgu_jax.training.shape import shaped

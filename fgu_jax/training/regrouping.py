@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,14 @@ from fgu_jax.inference.passes import fused
 from fgu_jax.merging import merge_clusters
 from fgu_jax.parallel import processes
 from fgu_jax.training.appearance import beside
+from fgu_jax.training.left_out import (
+    LEFT_OUT,
+    Refused,
+    nothing_to_learn_from,
+    of_count,
+    without_the_unsure,
+    without_those_alone,
+)
 from fgu_jax.training.placement import place_state, with_whole_tables
 from fgu_jax.training.state import (
     TrainState,
@@ -28,8 +36,6 @@ from fgu_jax.training.state import (
     with_patch_clusters,
 )
 from fgu_jax.training.together import NOTHING, Together
-
-LEFT_OUT = -1  # cluster of an image that is not learnt from until the next time
 
 
 class Grouped(NamedTuple):
@@ -44,9 +50,6 @@ class Grouped(NamedTuple):
 
     labels: np.ndarray
     independence: np.float32 = np.float32(np.nan)
-
-
-Refused = Literal["together", "alone"]
 
 
 class Regrouped(NamedTuple):
@@ -75,7 +78,8 @@ def regroup(
     """The state of the next epochs, placed: labels, V and c all come from one pass.
 
     Clusters to learn nothing from are not taken: all images in one, or none that
-    holds two. The state is then the one before.
+    holds two (of k-means a cluster may hold one that is reliable). The state is then
+    the one before.
 
     Args:
       config: says how: ``clustering``, ``memory_at_merge`` and what belongs to them.
@@ -102,7 +106,7 @@ def regroup(
         together=together,
         independence=state.independence,
     )
-    refused = nothing_to_learn_from(labels)
+    refused = nothing_to_learn_from(labels, of_one=config.clustering == "kmeans")
     if refused:
         return Regrouped(state, refused)
     if state.independence is not None:
@@ -126,24 +130,6 @@ def regroup(
     if config.refines:
         state = state.replace(agreement=_agreement(features, views))
     return Regrouped(place_state(state, mesh, shard_tables=config.shard_tables))
-
-
-def nothing_to_learn_from(labels: np.ndarray) -> Refused | None:
-    """Whether images are all in one cluster or each alone, or none of both.
-
-    Args:
-      labels: int32 [N], dense; -1: in no cluster.
-
-    >>> nothing_to_learn_from(np.array([0, 0, 0, -1]))
-    'together'
-    >>> nothing_to_learn_from(np.array([0, -1, 1, 2]))
-    'alone'
-    >>> nothing_to_learn_from(np.array([0, 0, 1, -1]))
-    """
-    sizes = np.bincount(labels[labels >= 0], minlength=1)
-    if sizes.max() < 2:
-        return "alone"
-    return "together" if len(sizes) < 2 else None
 
 
 def new_clusters(
@@ -226,12 +212,7 @@ def _agreement(
 
 def clusters_a_merge(config: Config, num_images: int) -> int:
     """n = floor(gamma N), the clusters that a merge step removes."""
-    return _of_count(config.merge_fraction, num_images)
-
-
-def _of_count(share: float, count: int) -> int:
-    """floor(share count); a decimal such as 0.29 of 100 is 28.999... in binary."""
-    return int(np.floor(share * count + 1e-9))
+    return of_count(config.merge_fraction, num_images)
 
 
 def kmeans_clusters(config: Config, num_images: int) -> int:
@@ -311,45 +292,6 @@ def _learnt_from(
     if config.unsure_left_out:
         labels = without_the_unsure(labels, confidence(), config.unsure_left_out)
     return without_those_alone(labels) if config.alone == "left_out" else labels
-
-
-def without_the_unsure(
-    labels: np.ndarray, confidence: np.ndarray, share: float
-) -> np.ndarray:
-    """Int32 [N], dense: the images least sure of their cluster are in none.
-
-    Args:
-      labels: int32 [N], dense; images alone in theirs are not counted and stay.
-      confidence: float [N], as of ``clustering.standing``.
-      share: of the images in clusters of two or more, 0..1; the first row of equals.
-
-    >>> labels = np.array([0, 0, 1, 2, 2, 2])
-    >>> confidence = np.array([0.9, 0.9, 0, 0.7, 0.2, 0.8])
-    >>> without_the_unsure(labels, confidence, 0.4).tolist()
-    [0, 0, 1, -1, -1, 2]
-    """
-    together = np.flatnonzero(np.bincount(labels)[labels] > 1)
-    order = together[np.argsort(confidence[together], kind="stable")]
-    kept = labels.copy()
-    kept[order[: _of_count(share, len(order))]] = LEFT_OUT
-    return _dense(kept)
-
-
-def without_those_alone(labels: np.ndarray) -> np.ndarray:
-    """Int32 [N], dense: images that share their cluster with no other are in none.
-
-    >>> without_those_alone(np.array([0, 1, 2, 1])).tolist()
-    [-1, 0, -1, 0]
-    """
-    size = np.bincount(labels[labels >= 0], minlength=1)
-    return _dense(np.where(size[labels] > 1, labels, LEFT_OUT))
-
-
-def _dense(labels: np.ndarray) -> np.ndarray:
-    """Int32 [N]: clusters that have an image left, in their order; -1 stays."""
-    kept = np.bincount(labels[labels >= 0], minlength=1) > 0
-    number = np.cumsum(kept) - 1
-    return np.where(labels >= 0, number[labels], LEFT_OUT).astype(np.int32)
 
 
 def _by_kmeans(config: Config, features: np.ndarray) -> np.ndarray:

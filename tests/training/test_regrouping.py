@@ -17,6 +17,7 @@ from fgu_jax.parallel.mesh import make_mesh
 from fgu_jax.training import (
     appearance,
     health,
+    left_out,
     regrouping,
     state,
 )
@@ -150,7 +151,7 @@ def test_the_unsure_are_never_all_images():
 
 def test_a_decimal_share_is_counted_as_it_is_written():
     labels = np.zeros(100, np.int32)
-    left = regrouping.without_the_unsure(labels, np.arange(100.0), 0.29)
+    left = left_out.without_the_unsure(labels, np.arange(100.0), 0.29)
     assert (left == -1).sum() == 29
 
 
@@ -277,6 +278,14 @@ def test_clusters_to_learn_nothing_from_are_not_taken(found, refused, monkeypatc
     after = regrouping.regroup(JACCARD, before, (x, x[None]), make_mesh(1), epoch=1)
     assert after.refused == refused
     assert (after.state is before) == (refused is not None)
+
+
+def test_a_cluster_of_k_means_may_hold_one_image_that_is_reliable():
+    one_each = np.array([0, 1, -1, 2])
+    assert left_out.nothing_to_learn_from(one_each) == "alone"
+    assert left_out.nothing_to_learn_from(one_each, of_one=True) is None
+    assert left_out.nothing_to_learn_from(np.full(4, -1), of_one=True) == "alone"
+    assert left_out.nothing_to_learn_from(np.zeros(4, int), of_one=True) == "together"
 
 
 @pytest.mark.parametrize(

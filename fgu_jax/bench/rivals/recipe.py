@@ -19,7 +19,7 @@ from fgu_jax.bench.rivals.network import Network
 from fgu_jax.bench.rivals.retrieval import jaccard_rows
 from fgu_jax.clustering.cameras import centred
 from fgu_jax.inference.passes import fused
-from fgu_jax.training.regrouping import without_those_alone
+from fgu_jax.training.left_out import without_those_alone
 from fgu_jax.training.sampling import clusters_order
 
 _BLOCK = 64  # images at once in the pass
