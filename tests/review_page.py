@@ -1,5 +1,6 @@
 """What the tests of the review page do with it."""
 
+import json
 import time
 from pathlib import Path
 
@@ -33,16 +34,14 @@ def ready(browser):
 def reload(browser):
     """Loads the page anew, with what the browser keeps of it.
 
-    A machine under load had Chromium show a loaded page an empty storage: where what it
-    keeps is another text than before, the page is loaded once more.
+    Chromium under load may show it what was kept before the last step: it looks again,
+    and whenever one comes back to it.
     """
-    kept = "return window.localStorage.getItem(KEY)"
-    before = browser.run(kept)
-    for _ in range(2):
-        browser.reload()
-        ready(browser)
-        if browser.run(kept) == before:
-            return
+    before = browser.run("return window.localStorage.getItem(KEY)")
+    browser.reload()
+    ready(browser)
+    back = "window.dispatchEvent(new Event('focus'))"
+    browser.wait_until(f"{back} && written === {json.dumps(before)}")
 
 
 def text(browser, selector):

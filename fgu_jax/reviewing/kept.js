@@ -29,6 +29,10 @@ function restore() {
   const kept = listOf(written);
   if (!kept?.length) return;
   actions = kept;
+  goingOn();
+}
+
+function goingOn() {
   tell(`Going on where you stopped: ${plural(actions.length, "step")} kept in this browser`);
 }
 

@@ -120,4 +120,8 @@ whenNear($("further"), $("look"), () => {
   if ($("look").open) moreImages();
 });
 draw();
-document.documentElement.dataset.ready = "";
+// A page that is loaded right after a step may be shown what was kept before it.
+setTimeout(() => {
+  if (takeOver()) goingOn();
+  document.documentElement.dataset.ready = "";
+}, 100);

@@ -144,3 +144,24 @@ def test_what_no_page_wrote_takes_nothing_away(opened, kept):
     assert "2 answered" in text(opened, "#count")
     reload(opened)
     assert "2 answered" in text(opened, "#count")
+
+
+def test_what_is_kept_and_shows_late_is_taken(opened):
+    """As a page that is loaded anew may be shown an older storage at first."""
+    opened.keys("s")
+    late = """
+      const get = Storage.prototype.getItem;
+      let shows = false;
+      window.addEventListener("load", () => setTimeout(() => { shows = true; }, 5));
+      Storage.prototype.getItem = function (key) {
+        return shows ? get.call(this, key) : null;
+      };
+    """
+    added = opened.emulate("Page.addScriptToEvaluateOnNewDocument", source=late)
+    try:
+        opened.reload()
+        ready(opened)
+        assert "1 answered" in text(opened, "#count")
+        assert text(opened, "#told").startswith("Going on where you stopped: 1 step")
+    finally:
+        opened.emulate("Page.removeScriptToEvaluateOnNewDocument", **added)
