@@ -1,6 +1,7 @@
 """Two tabs of one review page: what is answered in one counts in the other."""
 
 import json
+import time
 
 import browser as browsers
 import pytest
@@ -21,6 +22,17 @@ def tabs(opened, tmp_path):
     opened.open(tmp_path / "index.html")
     ready(opened)
     second = opened.tab()
+    for token in map(str, range(20)):
+        opened.to_tab(first)
+        opened.run("localStorage.setItem('shared', arguments[0])", token)
+        opened.to_tab(second)
+        time.sleep(0.1)
+        if opened.run("return localStorage.getItem('shared')") == token:
+            break
+        for tab in (first, second):  # as in ``reload``: one of them has no part in it
+            opened.to_tab(tab)
+            opened.reload()
+            ready(opened)
     opened.to_tab(first)
 
     def other():
