@@ -33,8 +33,8 @@ def ready(browser):
 def reload(browser):
     """Loads the page anew, with what the browser keeps of it.
 
-    Chromium 156 under load shows one page in hundreds a storage that is empty until it is
-    loaded once more (with what was kept): no page can tell that, so it is loaded again.
+    Chromium 156 under load shows some pages an empty storage, until they are loaded
+    once more: no page can tell that, so it is loaded again.
     """
     before = browser.run("return window.localStorage.getItem(KEY)")
     for _ in range(20):
