@@ -21,8 +21,12 @@ def open_page(browser, review, images, folder):
         behavior="allow",
         downloadPath=str(folder),
     )
-    browser.open(folder / "index.html")
-    ready(browser)
+    for _ in range(20):  # as in ``reload``
+        browser.open(folder / "index.html")
+        ready(browser)
+        if not browser.run("return actions.length"):
+            break
+        browser.run("storage?.clear()")
     return browser
 
 
