@@ -141,7 +141,7 @@ def nothing_moves(config: Config) -> str | None:
 
 
 def memory_stays(config: Config) -> str | None:
-    """A warning, in one line, where no image of a batch reaches V and W.
+    """A warning, in one line, where no image of a batch reaches V.
 
     >>> memory_stays(Config(memory_rate=0.0))
     'memory_rate is 0: rows of V stay as they are from one regrouping to the next'
