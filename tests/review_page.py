@@ -15,19 +15,33 @@ def open_page(browser, review, images, folder):
     """Pages of the same questions share what the browser keeps: it starts empty."""
     reviewing.write_review(folder, review, images)
     browser.open(folder / "index.html")
-    browser.run("storage?.clear()")
+    ready(browser)
+    browser.run("return base && " + _KEPT.format("clear()"))
     browser.emulate(
         "Browser.setDownloadBehavior",
         behavior="allow",
         downloadPath=str(folder),
     )
-    for _ in range(20):  # as in ``reload``
-        browser.open(folder / "index.html")
-        ready(browser)
-        if not browser.run("return actions.length"):
-            break
-        browser.run("storage?.clear()")
+    browser.open(folder / "index.html")
+    ready(browser)
     return browser
+
+
+_KEPT = """new Promise((ended) => {{
+  const transaction = base.transaction(STORE, "readwrite");
+  transaction.objectStore(STORE).{};
+  transaction.oncomplete = () => ended();
+}})"""
+
+
+def keep(browser, text):
+    """Keeps a text as another tab does; its event does not come."""
+    browser.run("return " + _KEPT.format("put(arguments[0], KEY)"), text)
+
+
+def settled(browser):
+    """Waits until what was done is kept, and what other tabs kept is taken over."""
+    browser.wait_until("!turns")
 
 
 def ready(browser):
@@ -35,18 +49,10 @@ def ready(browser):
 
 
 def reload(browser):
-    """Loads the page anew, with what the browser keeps of it.
-
-    Chromium 156 under load shows some pages an empty storage, until they are loaded
-    once more: no page can tell that, so it is loaded again.
-    """
-    before = browser.run("return window.localStorage.getItem(KEY)")
-    for _ in range(20):
-        browser.reload()
-        ready(browser)
-        if browser.run("return written === arguments[0]", before):
-            return
-        time.sleep(0.25)
+    """Loads the page anew, with what the browser keeps of it."""
+    settled(browser)  # who leaves before is asked to stay
+    browser.reload()
+    ready(browser)
 
 
 def text(browser, selector):

@@ -11,8 +11,6 @@ let actions = []; // what was done here, in its order; undo takes the last back
 let groups; // of what the answers tie together; null: to be made again
 let clusters = null; // as they are after the answers; null: to be made again
 let current = null; // the question that is shown
-let storage = null;
-let written = null; // what was last kept in the browser, or read there
 let unsaved = false;
 
 const shown = (row) => data.images[row][4] ?? data.images[row][0];
@@ -120,29 +118,27 @@ function closure(list) {
 }
 
 function act(action) {
-  takeOver();
   const tried = closure([...actions, action]);
   if (tried.against) {
     tell(`Not taken: ${tried.against}. Undo that first.`);
     return false;
   }
   actions.push(action);
-  changed(tried);
+  changed(tried, action);
   return true;
 }
 
 function undo() {
-  if (takeOver()) return; // the last was not seen here yet
   const last = actions.pop();
   if (!last) return;
   tell(`Taken back: ${{ answer: "an answer", merge: "a merge", split: "a split" }[last.kind] ?? last.kind}`);
-  changed(null);
+  changed(null, null);
 }
 
-function changed(made) {
+function changed(made, step) {
   groups = made ?? closure(actions);
   clusters = null;
   unsaved = true;
-  keep();
+  keep(step);
   draw();
 }

@@ -48,6 +48,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.altKey || $("look").open || event.target.matches(TYPED)) return;
+  if (document.body.inert) return;
   const key = event.key.toLowerCase();
   if ((event.ctrlKey || event.metaKey) && key !== "z") return;
   if (key === "u" || key === "z") {
@@ -105,23 +106,21 @@ $("naming").addEventListener("submit", (event) => {
   event.preventDefault();
   giveName($("name").value.trim());
 });
-// Where files get no storage events, or slept through them: when one comes back to the tab.
-for (const moment of ["storage", "focus", "pageshow"]) window.addEventListener(moment, takeOver);
+tabs.onmessage = () => keep();
+for (const moment of ["focus", "pageshow"]) window.addEventListener(moment, () => keep());
 window.addEventListener("beforeunload", (event) => {
-  if (unsaved && !storage) event.preventDefault();
+  if (base ? turns : unsaved) event.preventDefault();
 });
 
-restore();
-groups = closure(actions);
-whenNear($("more"), null, () => {
-  if (!$("clusters").hidden) moreCards();
-});
-whenNear($("further"), $("look"), () => {
-  if ($("look").open) moreImages();
-});
-draw();
-// A page that is loaded right after a step may be shown what was kept before it.
-setTimeout(() => {
-  if (takeOver()) goingOn();
+restore().then(() => {
+  groups = closure(actions);
+  whenNear($("more"), null, () => {
+    if (!$("clusters").hidden) moreCards();
+  });
+  whenNear($("further"), $("look"), () => {
+    if ($("look").open) moreImages();
+  });
+  draw();
+  document.body.inert = false;
   document.documentElement.dataset.ready = "";
-}, 100);
+});

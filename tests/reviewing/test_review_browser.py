@@ -8,7 +8,7 @@ import browser as browsers
 import numpy as np
 import pytest
 from browser import ENTER, ESCAPE
-from review_page import CLUSTERS, PICTURES, open_page, reload, saved, text
+from review_page import CLUSTERS, PICTURES, keep, open_page, reload, saved, text
 
 from fgu_jax.runs.answers import Answers, read_answers
 
@@ -167,7 +167,7 @@ def test_earlier_answers_are_saved_with_the_new_ones(browser, review, images, tm
 
 
 def test_without_storage_it_works_and_says_so(browser, review, images, tmp_path):
-    forbid = """Object.defineProperty(window, "localStorage", {
+    forbid = """Object.defineProperty(window, "indexedDB", {
         get() { throw new DOMException("no", "SecurityError"); } });"""
     made = browser.emulate("Page.addScriptToEvaluateOnNewDocument", source=forbid)
     try:
@@ -182,7 +182,7 @@ def test_without_storage_it_works_and_says_so(browser, review, images, tmp_path)
 
 
 def test_what_another_page_kept_does_no_harm(opened):
-    opened.run("localStorage.setItem(KEY, '[{\"kind\":')")
+    keep(opened, '[{"kind":')
     reload(opened)
     assert "0 answered, 8 left" in text(opened, "#count")
 

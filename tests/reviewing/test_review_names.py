@@ -6,7 +6,7 @@ import browser as browsers
 import numpy as np
 import pytest
 from browser import ENTER, ESCAPE
-from review_page import open_page, reload, saved, text
+from review_page import keep, open_page, reload, saved, text
 
 from fgu_jax.runs.answers import NONE, Answers, read_answers
 
@@ -64,7 +64,7 @@ def test_two_names_of_one_cluster_are_both_shown_until_one_is_given(named):
 
 def test_a_name_that_an_older_page_kept_still_counts(opened, images, tmp_path):
     kept = '[{"kind":"name","row":6,"name":"Bob"}]'
-    opened.run("localStorage.setItem(KEY, arguments[0])", kept)
+    keep(opened, kept)
     reload(opened)
     opened.wait_until("document.getElementById('told').innerText.includes('1 step')")
     found = read_answers(saved(opened, tmp_path), images.names)

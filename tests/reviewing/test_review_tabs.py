@@ -1,11 +1,10 @@
 """Two tabs of one review page: what is answered in one counts in the other."""
 
 import json
-import time
 
 import browser as browsers
 import pytest
-from review_page import CLUSTERS, ready, reload, saved, text
+from review_page import CLUSTERS, keep, ready, reload, saved, settled, text
 
 from fgu_jax.runs.answers import read_answers
 
@@ -22,17 +21,6 @@ def tabs(opened, tmp_path):
     opened.open(tmp_path / "index.html")
     ready(opened)
     second = opened.tab()
-    for token in map(str, range(20)):
-        opened.to_tab(first)
-        opened.run("localStorage.setItem('shared', arguments[0])", token)
-        opened.to_tab(second)
-        time.sleep(0.1)
-        if opened.run("return localStorage.getItem('shared')") == token:
-            break
-        for tab in (first, second):  # as in ``reload``: one of them has no part in it
-            opened.to_tab(tab)
-            opened.reload()
-            ready(opened)
     opened.to_tab(first)
 
     def other():
@@ -44,9 +32,10 @@ def tabs(opened, tmp_path):
     opened.to_tab(first)
 
 
-def keep(browser, *actions):
-    """Keeps answers as a tab does whose event has not come yet."""
-    browser.run("localStorage.setItem(KEY, arguments[0])", json.dumps(actions))
+def answered(browser, *actions):
+    """Keeps answers as another tab does whose event has not come yet."""
+    settled(browser)
+    keep(browser, json.dumps(actions))
 
 
 def an_answer(question, a, b, same):
@@ -97,7 +86,8 @@ def test_the_open_cluster_stays_open(tabs, browser):
     tabs()
     wait_for(browser, TOLD.format("1 step"))
     # Its number there is another one's: another split was before it.
-    keep(browser, a_split(21, [20, 22, 23]), a_split(17, [16, 18, 19]))
+    answered(browser, a_split(21, [20, 22, 23]), a_split(17, [16, 18, 19]))
+    browser.run("tabs.postMessage('')")
     tabs()
     wait_for(browser, TOLD.format("2 steps"))
     members = "[...document.querySelectorAll('#members .match')]"
@@ -107,8 +97,9 @@ def test_the_open_cluster_stays_open(tabs, browser):
 
 
 def test_what_another_tab_kept_is_taken_over_before_an_answer(opened, images, tmp_path):
-    keep(opened, an_answer(0, 0, 4, False))
+    answered(opened, an_answer(0, 0, 4, False))
     opened.click('[data-answer="same"]')
+    settled(opened)
     told = "Not taken: 000.jpg and 004.jpg were told apart. Undo that first."
     assert text(opened, "#told") == told
     opened.keys("s")
@@ -122,8 +113,9 @@ def test_what_another_tab_kept_is_taken_over_before_an_answer(opened, images, tm
 def test_undo_takes_back_nothing_unseen(opened):
     opened.keys("s")
     both = an_answer(0, 0, 4, True), an_answer(3, 12, 15, True)
-    keep(opened, *both)
+    answered(opened, *both)
     opened.keys("u")
+    settled(opened)
     assert text(opened, "#told") == TOLD.format("2 steps")
     assert "2 answered" in text(opened, "#count")
     opened.keys("u")
@@ -138,8 +130,9 @@ def test_what_is_ticked_and_gone_is_ticked_no_more(opened):
     opened.click(f'[data-cluster="{CLUSTERS}"]')
     opened.click("#to-questions")
     opened.keys("u")
-    keep(opened, an_answer(3, 12, 15, True))
+    answered(opened, an_answer(3, 12, 15, True))
     opened.keys("s")
+    settled(opened)
     assert "2 answered" in text(opened, "#count")
     opened.click("#to-clusters")
     assert opened.run("return [...ticked]") == []
@@ -148,32 +141,32 @@ def test_what_is_ticked_and_gone_is_ticked_no_more(opened):
 @pytest.mark.parametrize("kept", ["[{", "3", "null", None])
 def test_what_no_page_wrote_takes_nothing_away(opened, kept):
     opened.keys("s")
-    if kept is None:
-        opened.run("localStorage.clear()")
-    else:
-        opened.run("localStorage.setItem(KEY, arguments[0])", kept)
+    settled(opened)
+    keep(opened, kept)
     opened.keys("d")
     assert "2 answered" in text(opened, "#count")
     reload(opened)
     assert "2 answered" in text(opened, "#count")
 
 
-def test_what_is_kept_and_shows_late_is_taken(opened):
-    """As a page that is loaded anew may be shown an older storage at first."""
-    opened.keys("s")
-    late = """
-      const get = Storage.prototype.getItem;
-      let shows = false;
-      window.addEventListener("load", () => setTimeout(() => { shows = true; }, 5));
-      Storage.prototype.getItem = function (key) {
-        return shows ? get.call(this, key) : null;
-      };
-    """
-    added = opened.emulate("Page.addScriptToEvaluateOnNewDocument", source=late)
-    try:
-        opened.reload()
-        ready(opened)
-        assert "1 answered" in text(opened, "#count")
-        assert text(opened, "#told").startswith("Going on where you stopped: 1 step")
-    finally:
-        opened.emulate("Page.removeScriptToEvaluateOnNewDocument", **added)
+def test_who_leaves_before_an_answer_is_kept_is_asked_to_stay(opened):
+    leaves = """const leaving = new Event("beforeunload", { cancelable: true });
+        return window.dispatchEvent(leaving);"""
+    assert opened.run("answer('same');" + leaves) is False
+    settled(opened)
+    assert opened.run(leaves) is True
+
+
+def test_what_is_done_while_another_tab_keeps_comes_after_it(opened):
+    """Both transactions are under way; neither loses the other's answer."""
+    other = json.dumps([an_answer(3, 12, 15, False)])
+    opened.run(
+        """const transaction = base.transaction(STORE, "readwrite");
+        transaction.objectStore(STORE).put(arguments[0], KEY);
+        answer("same"); answer("different"); undo();""",
+        other,
+    )
+    reload(opened)
+    assert "2 answered" in text(opened, "#count")
+    rows = "actions.map((action) => action.question)"
+    assert opened.run(f"return {rows}") == [3, 0]
