@@ -5,9 +5,11 @@ chromedriver speaks WebDriver, JSON over HTTP, so that no package is needed for 
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -31,8 +33,10 @@ class Browser:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self._root = f"http://127.0.0.1:{port}"
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._driver = subprocess.Popen(
             [DRIVER, f"--port={port}", "--log-level=OFF"],
+            env=os.environ | {"TMPDIR": self._folder.name},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -49,6 +53,7 @@ class Browser:
             self._call("DELETE", self._session)
         self._driver.terminate()
         self._driver.wait(20)
+        self._folder.cleanup()
 
     def open(self, path):
         self._call("POST", f"{self._session}/url", {"url": path.as_uri()})
