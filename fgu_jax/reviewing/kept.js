@@ -5,6 +5,7 @@
 // was lost.
 
 const STORE = "kept";
+const PATIENCE = 5000; // ms; some browsers never answer, where others say no
 const tabs = new BroadcastChannel(KEY); // other tabs of this page
 let base = null; // the database; null: nothing can be kept
 let seen = null; // what it held when this page last looked, or kept there
@@ -17,6 +18,7 @@ function openBase() {
     request.onupgradeneeded = () => request.result.createObjectStore(STORE);
     request.onsuccess = () => opened(request.result);
     request.onerror = () => failed(request.error);
+    setTimeout(failed, PATIENCE);
   });
 }
 

@@ -166,9 +166,13 @@ def test_earlier_answers_are_saved_with_the_new_ones(browser, review, images, tm
     assert found.names == {60: "Eve"}
 
 
-def test_without_storage_it_works_and_says_so(browser, review, images, tmp_path):
-    forbid = """Object.defineProperty(window, "indexedDB", {
-        get() { throw new DOMException("no", "SecurityError"); } });"""
+@pytest.mark.parametrize(
+    "does",
+    ['throw new DOMException("no", "SecurityError");', "return { open: () => ({}) };"],
+    ids=["says no", "never answers"],
+)
+def test_without_storage_it_works_and_says_so(browser, review, images, tmp_path, does):
+    forbid = f'Object.defineProperty(window, "indexedDB", {{ get() {{ {does} }} }});'
     made = browser.emulate("Page.addScriptToEvaluateOnNewDocument", source=forbid)
     try:
         opened = open_page(browser, review, images, tmp_path)
