@@ -41,7 +41,7 @@ def keep(browser, text):
 
 def settled(browser):
     """Waits until what was done is kept, and what other tabs kept is taken over."""
-    browser.wait_until("!turns")
+    browser.wait_until("!busy")
 
 
 def ready(browser):

@@ -132,7 +132,7 @@ function undo() {
   const last = actions.pop();
   if (!last) return;
   tell(`Taken back: ${{ answer: "an answer", merge: "a merge", split: "a split" }[last.kind] ?? last.kind}`);
-  changed(null, null);
+  changed(null, { undone: last });
 }
 
 function changed(made, step) {

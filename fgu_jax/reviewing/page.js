@@ -109,10 +109,14 @@ $("naming").addEventListener("submit", (event) => {
 tabs.onmessage = () => keep();
 for (const moment of ["focus", "pageshow"]) window.addEventListener(moment, () => keep());
 window.addEventListener("beforeunload", (event) => {
-  if (base ? turns : unsaved) event.preventDefault();
+  if (base ? steps.length : unsaved) event.preventDefault();
 });
 
-restore().then(() => {
+function start() {
+  actions = [...sure];
+  if (actions.length) {
+    tell(`Going on where you stopped: ${plural(actions.length, "step")} kept in this browser`);
+  }
   groups = closure(actions);
   whenNear($("more"), null, () => {
     if (!$("clusters").hidden) moreCards();
@@ -123,4 +127,7 @@ restore().then(() => {
   draw();
   document.body.inert = false;
   document.documentElement.dataset.ready = "";
-});
+}
+
+document.body.inert = true; // nothing is answered before it is seen what is kept
+keep().then(start);

@@ -166,14 +166,18 @@ def test_earlier_answers_are_saved_with_the_new_ones(browser, review, images, tm
     assert found.names == {60: "Eve"}
 
 
-@pytest.mark.parametrize(
-    "does",
-    ['throw new DOMException("no", "SecurityError");', "return { open: () => ({}) };"],
-    ids=["says no", "never answers"],
-)
-def test_without_storage_it_works_and_says_so(browser, review, images, tmp_path, does):
-    forbid = f'Object.defineProperty(window, "indexedDB", {{ get() {{ {does} }} }});'
-    made = browser.emulate("Page.addScriptToEvaluateOnNewDocument", source=forbid)
+REFUSED = """Object.defineProperty(window, "indexedDB", {
+    get() { throw new DOMException("no", "SecurityError"); } });
+    window.BroadcastChannel = class { constructor() { indexedDB; } };"""
+SILENT = """Object.defineProperty(window, "indexedDB", {
+    get() { return { open: () => ({}) }; } });"""
+HANGS = """IDBDatabase.prototype.transaction = () => ({
+    objectStore: () => ({ get: () => ({}) }), abort() {} });"""
+
+
+@pytest.mark.parametrize("how", [REFUSED, SILENT, HANGS], ids=["no", "open", "get"])
+def test_without_storage_it_works_and_says_so(browser, review, images, tmp_path, how):
+    made = browser.emulate("Page.addScriptToEvaluateOnNewDocument", source=how)
     try:
         opened = open_page(browser, review, images, tmp_path)
         assert "keeps nothing of this page: save answers.csv" in text(opened, "#notice")

@@ -110,16 +110,41 @@ def test_what_another_tab_kept_is_taken_over_before_an_answer(opened, images, tm
     assert "2 answered" in text(opened, "#count")
 
 
-def test_undo_takes_back_nothing_unseen(opened):
+def test_undo_takes_back_what_was_done_last_here(opened):
     opened.keys("s")
     both = an_answer(0, 0, 4, True), an_answer(3, 12, 15, True)
     answered(opened, *both)
     opened.keys("u")
     settled(opened)
-    assert text(opened, "#told") == TOLD.format("2 steps")
-    assert "2 answered" in text(opened, "#count")
-    opened.keys("u")
-    assert "1 answered" in text(opened, "#count")
+    assert text(opened, "#told") == TOLD.format("1 step")
+    assert opened.run("return actions.map((action) => action.question)") == [3]
+    reload(opened)
+    assert opened.run("return actions.map((action) => action.question)") == [3]
+
+
+def test_one_answer_in_two_tabs_counts_once(opened):
+    answered(opened, an_answer(0, 0, 4, True), an_answer(3, 12, 15, True))
+    opened.keys("s")
+    settled(opened)
+    assert opened.run("return actions.map((action) => action.question)") == [0, 3]
+
+
+def test_an_open_cluster_is_as_it_was_just_changed(opened):
+    """What another tab kept is taken over together with a split and a name of here."""
+    opened.click("#to-clusters")
+    opened.click('[data-open="4"]')
+    opened.click('[data-row="17"]')
+    answered(opened, an_answer(3, 12, 15, True))
+    opened.click("#split")
+    opened.run("document.querySelectorAll('#cards .open')[0].click()")
+    settled(opened)
+    assert text(opened, "#look-title") == "split off: 1 image"
+    answered(opened, an_answer(3, 12, 15, True), a_split(17, [16, 18, 19]))
+    opened.type_into("#name", "Ada")
+    opened.keys(browsers.ENTER)
+    settled(opened)
+    assert text(opened, "#look-title") == "Ada, split off: 1 image"
+    assert opened.run("return document.getElementById('name').value") == "Ada"
 
 
 def test_what_is_ticked_and_gone_is_ticked_no_more(opened):
@@ -158,15 +183,46 @@ def test_who_leaves_before_an_answer_is_kept_is_asked_to_stay(opened):
 
 
 def test_what_is_done_while_another_tab_keeps_comes_after_it(opened):
-    """Both transactions are under way; neither loses the other's answer."""
     other = json.dumps([an_answer(3, 12, 15, False)])
     opened.run(
         """const transaction = base.transaction(STORE, "readwrite");
         transaction.objectStore(STORE).put(arguments[0], KEY);
-        answer("same"); answer("different"); undo();""",
+        for (const word of ["same", "different", "skip"]) answer(word);
+        undo();""",
         other,
     )
+    settled(opened)
+    asked = "return actions.map((action) => action.question)"
+    assert opened.run(asked) == [3, 0, 1]
+    reload(opened)
+    assert opened.run(asked) == [3, 0, 1]
+
+
+FAILS = """const put = IDBObjectStore.prototype.put;
+    IDBObjectStore.prototype.put = function () { this.transaction.abort(); };
+    window.mended = () => { IDBObjectStore.prototype.put = put; };"""
+
+
+def test_what_could_not_be_kept_is_not_lost_and_tried_again(opened):
+    opened.keys("k")
+    settled(opened)
+    opened.run(FAILS)
+    opened.keys("s", "d")
+    settled(opened)
+    assert "3 answered" in text(opened, "#count")
+    assert "keeps nothing of this page: save answers.csv" in text(opened, "#notice")
+    opened.run("mended()")
+    opened.keys("u", "u", "s")
+    reload(opened)
+    assert opened.run("return actions.map((action) => action.same)") == [None, True]
+
+
+def test_a_database_that_the_browser_closed_is_opened_again(opened):
+    opened.keys("s")
+    settled(opened)
+    opened.run("base.close()")
+    opened.keys("d")
+    settled(opened)
+    assert not text(opened, "#notice")
     reload(opened)
     assert "2 answered" in text(opened, "#count")
-    rows = "actions.map((action) => action.question)"
-    assert opened.run(f"return {rows}") == [3, 0]
