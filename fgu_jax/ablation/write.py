@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fgu_jax import files
 from fgu_jax.ablation import page, plot, runs, scores
@@ -66,6 +67,19 @@ def run_table(
     return path
 
 
+def _to_pass_on(session: dict[str, Any]) -> dict[str, Any]:
+    """A run's record for a table: the data's folder by its name alone.
+
+    >>> _to_pass_on({"data": {"images": 2, "reading": {"where": "/home/me/crops"}}})
+    {'data': {'images': 2, 'reading': {'where': 'crops'}}}
+    """
+    data = session.get("data", {})
+    if "where" not in (reading := data.get("reading") or {}):
+        return session
+    named = {**reading, "where": Path(reading["where"]).name}
+    return {**session, "data": {**data, "reading": named}}
+
+
 def _record(table: Table, done: list[runs.Finished], num_planned: int) -> str:
     """Every figure of the table, for whoever plots or checks it otherwise."""
     found = [
@@ -76,7 +90,7 @@ def _record(table: Table, done: list[runs.Finished], num_planned: int) -> str:
             "last": run.history[-1],
             "untrained": run.history[0],
             "seconds": run.seconds,
-            "made_with": run.session,
+            "made_with": _to_pass_on(run.session),
         }
         for run in done
     ]
